@@ -1,0 +1,1 @@
+"""The architect's terminal: reads what `edgetwin` simulates; `edgetwin` never imports it."""
