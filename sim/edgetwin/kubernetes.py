@@ -393,3 +393,14 @@ class Node:
         if key in (HOSTNAME, "metadata.name"):
             return self.name
         return next((value for name, value in self.labels if name == key), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Manifests:
+    """All objects of a scenario's manifests that the model knows, in the order of the files."""
+
+    workloads: tuple[Workload, ...] = ()
+    services: tuple[Service, ...] = ()
+    claims: tuple[Claim, ...] = ()
+    config_maps: tuple[ConfigMap, ...] = ()
+    runtime_classes: tuple[RuntimeClass, ...] = ()
