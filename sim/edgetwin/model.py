@@ -1,0 +1,443 @@
+"""What an architect writes in ``topology.yaml``: frozen, complete, every quantity in one unit.
+
+A `Topology` is the file; a `Scenario` is the topology with everything that it names: manifests,
+policy bundles, the outage record. Nothing reads a file once a `Scenario` exists.
+"""
+
+import hashlib
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from edgetwin import units
+from edgetwin.kubernetes import Manifests
+from edgetwin.outages import Record
+from edgetwin.storms import StormSpec
+
+
+def _written(parse: Any, example: str) -> BeforeValidator:
+    """Accept text that *parse* understands, and no bare number where a unit is needed."""
+
+    def read(value: object) -> object:
+        if isinstance(value, bool) or not isinstance(value, str | int | float):
+            raise ValueError(f"{value!r} is not a quantity; write for example {example}")
+        return parse(str(value))
+
+    return BeforeValidator(read, json_schema_input_type=str)
+
+
+def _either(parse: Any, example: str) -> BeforeValidator:
+    """Like `_written`, but a bare number is fine, as in Kubernetes."""
+
+    def read(value: object) -> object:
+        if isinstance(value, bool) or not isinstance(value, str | int | float):
+            raise ValueError(f"{value!r} is not a quantity; write for example {example}")
+        return parse(str(value))
+
+    return BeforeValidator(read, json_schema_input_type=str | int | float)
+
+
+Duration = Annotated[int, _written(units.duration_us, "'60s'")]
+Size = Annotated[int, _either(units.size_bytes, "'10Gi'")]
+Cores = Annotated[float, _either(units.cores, "'500m'")]
+Bandwidth = Annotated[int, _written(units.bits_per_s, "'10Mbit/s'")]
+Share = Annotated[float, _either(units.share, "'99%'")]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$", max_length=63)]
+
+
+class Written(BaseModel):
+    """Anything that stands in a topology file: frozen, and without unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+class Law(Written):
+    """A distribution of durations; drawn by its inverse, one draw a request."""
+
+    law: Literal["fixed", "exponential", "lognormal", "uniform"] = "fixed"
+    value_us: Duration | None = Field(None, alias="value")
+    """fixed: the duration itself."""
+    mean_us: Duration | None = Field(None, alias="mean")
+    """exponential: the mean."""
+    median_us: Duration | None = Field(None, alias="median")
+    """lognormal: the median."""
+    sigma: float | None = Field(None, gt=0, le=4)
+    """lognormal: standard deviation of the logarithm."""
+    min_us: Duration | None = Field(None, alias="min")
+    max_us: Duration | None = Field(None, alias="max")
+    """uniform: from min to max."""
+
+    @model_validator(mode="after")
+    def _has_its_parameters(self) -> "Law":
+        needed = {
+            "fixed": ("value",),
+            "exponential": ("mean",),
+            "lognormal": ("median", "sigma"),
+            "uniform": ("min", "max"),
+        }[self.law]
+        given = {
+            "value": self.value_us, "mean": self.mean_us, "median": self.median_us,
+            "sigma": self.sigma, "min": self.min_us, "max": self.max_us,
+        }  # fmt: skip
+        if missing := [name for name in needed if given[name] is None]:
+            raise ValueError(f"law {self.law} needs {' and '.join(missing)}")
+        if extra := [
+            name for name, value in given.items() if value is not None and name not in needed
+        ]:
+            raise ValueError(f"law {self.law} does not use {' or '.join(extra)}")
+        if self.law == "uniform" and self.max_us < self.min_us:  # type: ignore[operator]
+            raise ValueError("max is less than min")
+        return self
+
+    @property
+    def mean_of_law_us(self) -> float:
+        """The mean, in microseconds."""
+        if self.law == "fixed":
+            return float(self.value_us or 0)
+        if self.law == "exponential":
+            return float(self.mean_us or 0)
+        if self.law == "uniform":
+            return ((self.min_us or 0) + (self.max_us or 0)) / 2
+        return (self.median_us or 0) * math.exp((self.sigma or 0) ** 2 / 2)
+
+
+class Keys(Written):
+    """Which keys of a collection requests touch."""
+
+    count: int = Field(1_000, ge=1, le=100_000_000)
+    law: Literal["uniform", "zipf"] = "uniform"
+    exponent: float = Field(1.0, gt=0, le=3)
+    """zipf: key number r is asked for in proportion to r**-exponent."""
+
+
+class Node(Written):
+    """A machine at a site. Its count makes copies with a number behind the name."""
+
+    count: int = Field(1, ge=1, le=100)
+    cpu_cores: Cores = Field(4.0, alias="cpu")
+    memory_bytes: Size = Field(8 * 2**30, alias="memory")
+    disk_bytes: Size = Field(32 * 2**30, alias="disk")
+    labels: dict[str, str] = {}
+    taints: tuple[str, ...] = ()
+    """As kubectl writes them: ``key=value:NoSchedule``."""
+    boot: Law = Law(law="uniform", min_us=25_000_000, max_us=40_000_000)
+    """From power to a working K3s. Default: 25 to 40 s, a blog's figure for K3s on a Pi 5
+    (facts/startup.md, 11, low trust); an assumption, so set your own."""
+    server: bool | None = None
+    """Runs the K3s server. Default: the first node of a `local` site, the first three of `local-ha`,
+    none of `cloud`."""
+
+
+class Uplink(Written):
+    """A site's way to its cloud."""
+
+    latency_us: Duration = Field(alias="latency")
+    """One-way delay while the link is up; written ``18ms``."""
+    jitter_us: Duration = Field(0, alias="jitter")
+    """A request forwarded to the cloud is delayed by up to this much more, uniformly."""
+    bandwidth_bps: Bandwidth = Field(alias="bandwidth")
+    """Of the upward direction, which sync uses; written ``10Mbit/s``."""
+    loss_share: Share = Field(0.0, alias="loss")
+    """Share of messages dropped; sync sends them again, so it lowers the useful bandwidth."""
+    priority: int = Field(1, ge=1, le=100)
+    """The lowest number that is up carries the traffic; higher ones are backups."""
+    risk_group: str | None = None
+    """Uplinks and sites with the same risk group fail together when a record hits one."""
+
+
+class Clock(Written):
+    """A site's wall clock against true time."""
+
+    offset_us: Duration = Field(0, alias="offset")
+    """The largest offset; each site draws its own from -offset to +offset."""
+    drift_ppm: float = Field(0.0, ge=0, le=1_000)
+    """The largest drift in parts per million; each site draws its own within it."""
+
+
+class RequestClass(Written):
+    """One kind of request that the devices of a group issue."""
+
+    service: str
+    """The Kubernetes Service that is asked."""
+    every_us: Duration = Field(alias="every", gt=0)
+    """Mean time between two requests of one device."""
+    arrival: Literal["poisson", "periodic"] = "poisson"
+    """poisson: independent; periodic: each device keeps its own phase."""
+    kind: Literal["read", "write"] = "read"
+    payload_bytes: Size = Field(400, alias="payload", gt=0)
+    """What a write adds to its collection, before index overhead."""
+    collection: str | None = None
+    policy: str | None = None
+    """The policy that authorises the request; none: nothing is asked."""
+    input: dict[str, Any] = {}
+    """The policy's input: constants, ``{one_of: [...]}``, ``{integer: [lo, hi]}`` (drawn for each
+    request) and ``{state: offline}`` (true while the site has no way to its cloud)."""
+    service_time: Law = Law(law="exponential", mean_us=8_000)
+    """Time that the request holds a worker, beside the policy's decision. Default: 8 ms mean, the
+    common workload of facts/peers.md, 5."""
+    budget_us: Duration = Field(50_000, alias="budget", gt=0)
+    """An answer after this is `late`. Default: the guide's 50 ms."""
+    timeout_us: Duration = Field(5_000_000, alias="timeout", gt=0)
+    """The client gives up after this; its request goes on, its write is then `info`."""
+    retries: int = Field(0, ge=0, le=10)
+    """How often a client tries again what failed or timed out. Default: never."""
+    backoff_us: Duration = Field(1_000_000, alias="backoff", gt=0)
+    """Wait before the first retry; doubles each time."""
+
+
+class Devices(Written):
+    """A group of alike devices at every site of its kind."""
+
+    count: int = Field(ge=1, le=1_000_000)
+    power: Literal["own", "site"] = "own"
+    """own: they go on asking when the site's power fails; site: they are dark too."""
+    requests: dict[Name, RequestClass] = Field(min_length=1)
+
+
+class Site(Written):
+    """A kind of site, written once; `count` of them exist, named NAME-001 and so on."""
+
+    count: int = Field(1, ge=1, le=100_000)
+    control_plane: Literal["cloud", "local", "local-ha"]
+    """Where its control plane is; every answer depends on it (facts/k3s.md, 0)."""
+    zone_label: bool = False
+    """Each site is its own topology zone. Turns evictions on where one zone would stop them."""
+    failure_domain: str | None = None
+    """Sites of one domain are hit by shared events together."""
+    failure_domain_sites: int = Field(8, ge=1)
+    """How many neighbouring sites share a domain when it is not named."""
+    ups_us: Duration = Field(0, alias="ups")
+    """How long the nodes run on after the power fails."""
+    nodes: dict[Name, Node] = Field(min_length=1)
+    uplinks: dict[Name, Uplink] = Field(min_length=1)
+    devices: dict[Name, Devices] = {}
+    clock: Clock = Clock()
+
+
+class ServiceBehaviour(Written):
+    """How the pods behind a Kubernetes Service work; what manifests do not say."""
+
+    workers: int = Field(1, ge=1, le=256)
+    """Requests that one pod handles at once."""
+    queue_limit: int | None = Field(None, ge=0)
+    """Requests that may wait in one pod; more are `rejected`. Default: no limit, stated."""
+    memory_per_request_bytes: Size = Field(0, alias="memory_per_request")
+    """What each request in a pod adds to its memory; over the limit the kernel kills the pod."""
+    keep_alive_us: Duration | None = Field(None, alias="keep_alive")
+    """Scale to zero: an idle instance is dropped after this, and the next request starts one."""
+    fallback: Literal["none", "cloud"] = "none"
+    """Where requests go when no local pod is ready: nowhere, or over the uplink to the cloud."""
+    cloud_service_time: Law = Law(law="exponential", mean_us=8_000)
+    """Time in the cloud of a request that was forwarded; the cloud has room for all."""
+
+
+class CloudWrites(Written):
+    """Writes that others make in the cloud to the same keys of a site's collection."""
+
+    every_us: Duration = Field(alias="every", gt=0)
+    """Mean time between two such writes to one site's keys (Poisson)."""
+    payload_bytes: Size = Field(400, alias="payload", gt=0)
+
+
+class Collection(Written):
+    """Keyed records in a site's store. Each site shares its keys with the cloud, not with others."""
+
+    data_class: Literal["public", "internal", "sensitive"] = Field("internal", alias="class")
+    """sensitive never leaves its site: it is not synced."""
+    keys: Keys = Keys()
+    retention_us: Duration | None = Field(None, alias="retention", gt=0)
+    """Records older than this are pruned, synced or not. Default: `data_retention` of a ConfigMap,
+    else 7 d, the guide's figure."""
+    strategy: Literal["last-writer-wins", "version-vector"] = "last-writer-wins"
+    claim: str | None = None
+    """The PersistentVolumeClaim that holds it. Default: the manifests' only one."""
+    overhead_share: float = Field(0.25, alias="overhead", ge=0, le=10)
+    """Index and page overhead on top of the payload. Chosen: one secondary index on SQLite adds
+    about a quarter to a 400 B row; measure your own schema."""
+    cloud_writes: CloudWrites | None = None
+    egress: str | None = None
+    """The policy that must allow the collection to leave its site."""
+
+
+class Release(Written):
+    """A policy revision, and when the cloud publishes it."""
+
+    at_us: Duration = Field(0, alias="at", ge=0)
+    """After the start of the run."""
+    bundle: str
+    """File name in the nearest `policies` folder."""
+
+
+class Policy(Written):
+    """A real policy, its revisions over time, and how sites come by them."""
+
+    entrypoint: str
+    releases: tuple[Release, ...] = Field(min_length=1)
+    poll_min_us: Duration = Field(60_000_000, alias="poll_min", gt=0)
+    poll_max_us: Duration = Field(120_000_000, alias="poll_max", gt=0)
+    """An agent polls after a wait drawn from [min, max]. Default: OPA's 60 to 120 s
+    (facts/opa-agent.md, 1)."""
+    persist: bool = False
+    """A restart finds the last bundle on disk. Default: off, as in OPA (facts/opa-wasm.md, 2.3)."""
+    missing: Literal["deny", "allow"] = "deny"
+    """What a service does when no decision can be had: fail closed (`error`) or open."""
+
+    @model_validator(mode="after")
+    def _in_order(self) -> "Policy":
+        if self.poll_max_us < self.poll_min_us:
+            raise ValueError("poll_max is less than poll_min")
+        instants = [release.at_us for release in self.releases]
+        if instants[0] != 0:
+            raise ValueError("the first release must be at 0s: sites start with it")
+        if sorted(set(instants)) != instants:
+            raise ValueError("releases must be in the order of their instants, each its own")
+        return self
+
+
+class Sync(Written):
+    """How a site's outbox reaches the cloud."""
+
+    interval_us: Duration | None = Field(None, alias="interval", gt=0)
+    """Between two attempts. Default: `sync_interval` of a ConfigMap, else 60 s."""
+    batch_writes_max: int = Field(500, alias="batch", ge=1)
+    """Writes in one batch. Default: facts/verification.md, 2.4."""
+    write_overhead_bytes: Size = Field(64, alias="overhead", ge=0)
+    """Added to each write on the wire. Default: facts/verification.md, 2.4."""
+    bandwidth_share: Share = Field(1.0, alias="bandwidth_share", gt=0)
+    """How much of the uplink sync may take; what the rest of the traffic leaves."""
+
+
+class Outages(Written):
+    """Which storm is replayed, and what its record means."""
+
+    file: str | None = "outages.csv"
+    generate: StormSpec | None = None
+    """Draw a record by seed instead of reading one."""
+    reading: Literal["cut", "power", "mixed", "all"] = "cut"
+    """What a `network` row means: a cut uplink, a site power loss, each by turns, or all three side
+    by side. A ping record cannot tell."""
+    mixed_share: Share = 0.5
+    """mixed: the share of rows that are power losses. Chosen: no source says, so half."""
+    record_error_us: Duration | None = Field(None, alias="record_error")
+    """Error of a record's instants; each is drawn within it by seed. Default: the file's own error
+    columns, else the grid on which all its instants lie."""
+    duration_us: Duration | None = Field(None, alias="duration", gt=0)
+    """Length of the storm. Default: the record's window."""
+    settle_us: Duration = Field(3_600_000_000, alias="settle", gt=0)
+    """Quiet time after the storm in which all links are up. Chosen: an hour, so that 60 sync
+    intervals pass."""
+
+
+class Targets(Written):
+    """What must hold. A target that is absent is not judged."""
+
+    offline_availability_share_min: Share | None = Field(None, alias="offline_availability")
+    availability_share_min: Share | None = Field(None, alias="availability")
+    response_time_us_max: Duration | None = Field(None, alias="response_time")
+    """Of the 99th percentile of answers at the edge."""
+    convergence_us_max: Duration | None = Field(None, alias="convergence")
+    """From a heal until the site's outbox is empty."""
+    lost_acked_writes_max: int | None = Field(None, alias="lost_acked_writes", ge=0)
+    data_locality: Literal[True] | None = None
+    policy_latency_us_max: Duration | None = Field(None, alias="policy_latency")
+    capacity: Literal[True] | None = None
+    """Volumes, retention and memory suffice."""
+    confidence_share: Share = Field(0.95, alias="confidence", gt=0.5, lt=1)
+
+
+class Topology(Written):
+    """The whole of ``topology.yaml``."""
+
+    name: Name
+    description: str = ""
+    kubernetes: str = "1.30"
+    """Version whose rules and defaults hold (facts/k3s.md, 1.2)."""
+    manifests: tuple[str, ...] = ("manifests.yaml",)
+    runtimes: dict[str, str] = {}
+    """RuntimeClass -> start-up profile; `default` is a pod without one. See
+    ``edgetwin profile show``."""
+    kubelet_delay_us: Duration = Field(1_000_000, alias="kubelet_delay", ge=0)
+    """Added to every pod start for API server and kubelet work. An assumption: nothing here was
+    measured; published pod starts span 0.5 to 2 s (facts/startup.md, 12)."""
+    sites: dict[Name, Site] = Field(min_length=1)
+    services: dict[Name, ServiceBehaviour] = {}
+    collections: dict[Name, Collection] = {}
+    policies: dict[Name, Policy] = {}
+    sync: Sync = Sync()
+    outages: Outages = Outages()
+    targets: Targets = Targets()
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A policy bundle as it stood on disk: its file name, its bytes, its digest."""
+
+    file: str
+    content: bytes
+
+    @cached_property
+    def sha256(self) -> str:
+        """Hexadecimal digest of the content."""
+        return hashlib.sha256(self.content).hexdigest()
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A topology with all that it names; enough to run without touching a file again."""
+
+    topology: Topology
+    manifests: Manifests
+    bundles: Mapping[str, Bundle]
+    """By the name under which releases mention them."""
+    record: Record
+    """The storm, with recorded sites already assigned to modelled ones."""
+    folder: str = ""
+    """Where it was read from; for messages only, and not part of the digest."""
+    lines: Mapping[str, int] | None = None
+    """Place in topology.yaml, such as ``sites.store.count``, to its line; for messages only."""
+    notes: tuple[str, ...] = ()
+    """What loading wants the reader to know: unknown kinds skipped, sites mapped."""
+
+    @cached_property
+    def digest(self) -> str:
+        """Sixteen hexadecimal digits that change when anything that decides a run changes."""
+        mark = hashlib.sha256()
+        mark.update(self.topology.model_dump_json(by_alias=True).encode())
+        mark.update(repr(self.manifests).encode())
+        for name in sorted(self.bundles):
+            mark.update(f"{name} {self.bundles[name].sha256}".encode())
+        mark.update(repr(self.record).encode())
+        return mark.hexdigest()[:16]
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
+
+    @cached_property
+    def site_names(self) -> tuple[str, ...]:
+        """Every site, in order: NAME where there is one of its kind, else NAME-001 and so on."""
+        return tuple(name for name, _ in self.sites)
+
+    @cached_property
+    def sites(self) -> tuple[tuple[str, str], ...]:
+        """(site, its kind), in order of kind and number."""
+        return tuple(
+            (name, kind)
+            for kind, site in self.topology.sites.items()
+            for name in numbered(kind, site.count)
+        )
+
+
+def numbered(name: str, count: int) -> list[str]:
+    """Return the names of *count* copies of *name*.
+
+    >>> numbered("hub", 1), numbered("store", 2)
+    (['hub'], ['store-001', 'store-002'])
+    """
+    if count == 1:
+        return [name]
+    width = max(3, len(str(count)))
+    return [f"{name}-{number:0{width}}" for number in range(1, count + 1)]
