@@ -70,7 +70,7 @@ class Kubernetes:
 
     # The kubelet
     crash_backoff_us: int = 10 * SECOND_US
-    """First wait before a crashed container is started again; the first restart is at once. R, M."""
+    """First wait before a crashed container starts again; the first restart is at once. R, M."""
     crash_backoff_max_us: int = 300 * SECOND_US
     """The wait doubles up to this. R, M: k3s.md 2, kubelet.md 3."""
     crash_reset_us: int = 600 * SECOND_US
