@@ -1,0 +1,373 @@
+"""What the importers have in common: options, and the sightings out of which a record is made."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import tzinfo
+from itertools import groupby, pairwise
+from typing import Protocol
+
+from edgetwin.errors import Problem, ScenarioError
+from edgetwin.inputs.records.instants import Order
+from edgetwin.inputs.records.source import Source
+from edgetwin.outages import Outage, Record, merge, unknown_of, without
+from edgetwin.units import SECOND_US, duration_text
+
+NAMED_MAX = 20
+"""Refused rows that are named one by one; the rest are counted. Chosen: a screenful."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a file does not say of itself, and the user may."""
+
+    zone: tzinfo | None = None
+    """The zone of times that name none."""
+    dates: Order | None = None
+    """Whether 03/04 is the third of April (dmy) or the fourth of March (mdy)."""
+    window_us: tuple[int, int] | None = None
+    """When the sites were watched, where it is not from the first sample to the last."""
+    step_us: int | None = None
+    """Time between two samples, where it can't be told from them."""
+    site: str | None = None
+    """The site of files that name none; in tables a template, such as ``{region}/{number}``."""
+    site_label: str = "instance"
+    """The Prometheus label that holds the site's name."""
+    kind: str | None = None
+    """The kind of every outage, where the format's own guess is wrong."""
+    skip_bad: bool = False
+    """Leave bad rows out, counted and named, instead of refusing the file."""
+    grace_us: int = 40 * SECOND_US
+    """How long a node is silent before Kubernetes calls it NotReady: 40 s up to 1.31
+    (facts/traces.md, 4)."""
+    soft: bool = False
+    """Take the SOFT problems of Nagios too that never became HARD."""
+    match: str | None = None
+    """A regular expression that the names of Zabbix problems must match."""
+    below: float | None = None
+    """The value under which a sample is down: Mbit/s, or a share of the site's own median."""
+    gap_us: int | None = None
+    """The silence that counts as an outage, in delivery, heartbeat and last-seen files."""
+
+
+class Importer(Protocol):
+    """What a module of this package offers: one export format."""
+
+    NAME: str
+    WHAT: str
+
+    def recognises(self, source: Source) -> bool:
+        """Tell whether *source* is written in this format, from its head."""
+
+    def take(self, sources: Sequence[Source], options: Options, gathered: Gathered) -> None:
+        """Put what *sources* say into *gathered*."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One line of a log of states: from this instant on a site is up, down or unknown."""
+
+    at_us: int
+    state: str
+    """`up`, `down` or `unknown`."""
+    first: bool = False
+    """The line only states how things are: it says nothing of the time before it."""
+    kind: str = "network"
+    cause: str = ""
+    err_us: int = 0
+
+
+class Gathered:
+    """The sightings of an import, and what had to be refused."""
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self.rows = 0
+        self.rejected = 0
+        self.groups: dict[str, str] = {}
+        self._sites: dict[str, None] = {}
+        self._outages: list[Outage] = []
+        self._unknown: dict[str, list[tuple[int, int]]] = {}
+        self._hours: dict[str, list[tuple[int, int]]] = {}
+        self._notes: dict[str, None] = {}
+        self._named: list[Problem] = []
+        self._problems: list[Problem] = []
+        self._watched: tuple[int, int] | None = None
+        self._spanned: tuple[int, int] | None = None
+
+    # -- what importers say --
+
+    def site(self, name: str) -> None:
+        """The site *name* was observed, whether or not anything happened there."""
+        self._sites.setdefault(name)
+
+    def watched(self, start_us: int, end_us: int) -> None:
+        """Somebody looked from *start_us* to *end_us*: the window spans it."""
+        low, high = self._watched or (start_us, end_us)
+        self._watched = min(low, start_us), max(high, end_us)
+
+    def watched_only(self, site: str, start_us: int, end_us: int) -> None:
+        """*site* was watched from *start_us* to *end_us*, and is unknown in the rest."""
+        self.site(site)
+        self.watched(start_us, end_us)
+        self._hours.setdefault(site, []).append((start_us, end_us))
+
+    def down(
+        self,
+        site: str,
+        start_us: int,
+        end_us: int | None,
+        *,
+        kind: str = "network",
+        cause: str = "",
+        censored: str = "",
+        err_us: tuple[int, int] = (0, 0),
+    ) -> None:
+        """*site* was down from *start_us* to *end_us*; None: it still was when watching ended."""
+        self._sites.setdefault(site)
+        low, high = self._spanned or (start_us, start_us)
+        self._spanned = min(low, start_us), max(high, start_us, end_us or start_us)
+        self._outages.append(
+            Outage(site, start_us, end_us, self.options.kind or kind, cause, censored, *err_us)
+        )
+
+    def unknown(self, site: str, start_us: int, end_us: int) -> None:
+        """Nobody can say how *site* was from *start_us* to *end_us*."""
+        self._sites.setdefault(site)
+        self._unknown.setdefault(site, []).append((start_us, end_us))
+
+    def note(self, text: str) -> None:
+        """Say *text* to the user, once."""
+        self._notes.setdefault(text)
+
+    def reject(self, source: Source, line: int, place: str, found: str, remedy: str = "") -> None:
+        """A row is wrong and its author can mend it: an error, or, with skip_bad, left out."""
+        self._problems.append(Problem(source.name, line, place, found, remedy))
+        if self.options.skip_bad:
+            self.leave_out(source, line, place, found)
+
+    def leave_out(self, source: Source, line: int, place: str, found: str) -> None:
+        """A row says nothing about time, such as one without length: it is counted and named."""
+        self.rejected += 1
+        if len(self._named) < NAMED_MAX:
+            self._named.append(Problem(source.name, line, place, found, "left out"))
+
+    def changes(self, site: str, changes: Iterable[Change]) -> None:
+        """Turn a log of *site*'s states, in any order, into outages and unknown intervals.
+
+        Its first line tells the state before it unless it is a mere statement; a state lasts until
+        the next line says otherwise. Repeated states are one.
+        """
+        self._sites.setdefault(site)
+        ordered = _netted(changes)
+        if not ordered:
+            return
+        self.watched(ordered[0].at_us, ordered[-1].at_us)
+        window = self.options.window_us
+        before = ordered[0]
+        if window and window[0] < before.at_us:
+            if before.first:
+                self.unknown(site, window[0], before.at_us)
+            elif before.state == "up":
+                self.down(
+                    site, window[0], before.at_us, kind=before.kind, cause=before.cause,
+                    censored="L", err_us=(0, before.err_us),
+                )  # fmt: skip
+        elif before.state == "up" and not before.first:
+            self.note(f"{site} was down before the first line of the log; --window says since when")
+        since = ordered[0]
+        for change in ordered[1:]:
+            if change.state != since.state:
+                self._state_ended(site, since, change)
+                since = change
+        self._state_ended(site, since, None)
+
+    def _state_ended(self, site: str, since: Change, change: Change | None) -> None:
+        if since.state == "down":
+            recovered = change is not None and change.state == "up"
+            letters = ("L" if since.first else "") + ("" if recovered else "R")
+            self.down(
+                site, since.at_us, change.at_us if change else None, kind=since.kind,
+                cause=since.cause, censored=letters,
+                err_us=(since.err_us, change.err_us if change else 0),
+            )  # fmt: skip
+        elif since.state == "unknown":
+            window = self.options.window_us or self._watched
+            assert window is not None
+            self.unknown(site, since.at_us, change.at_us if change else max(window[1], since.at_us))
+
+    # -- the record --
+
+    def record(self) -> Record:
+        """Return the record of all that was gathered.
+
+        Raises ScenarioError with every refused row, unless they are to be skipped.
+        """
+        if self._problems and not self.options.skip_bad:
+            raise ScenarioError(self._problems)
+        if not self._sites:
+            raise ScenarioError(
+                [*self._problems, *self._named]
+                or [Problem("the export", 0, "", "it names no site", "export it again")]
+            )
+        window = self._window()
+        outages, outside = [], 0
+        for outage in self._outages:
+            clipped = _clipped(outage, window, self.options.window_us is not None)
+            outside += clipped is None
+            if clipped is not None:
+                outages.append(clipped)
+        if outside:
+            self.note(f"{outside} outages lie outside the window")
+        kept, joined, merged = merge(outages)
+        down: dict[str, list[tuple[int, int]]] = {}
+        for outage in kept:
+            end = window[1] if outage.end_us is None else outage.end_us
+            down.setdefault(outage.site, []).append((outage.start_us, end))
+        for site, hours in self._hours.items():
+            self._unknown.setdefault(site, []).extend(without([window], hours))
+        unknown = {
+            site: without(
+                ((max(start, window[0]), min(end, window[1])) for start, end in parts),
+                down.get(site, ()),
+            )
+            for site, parts in self._unknown.items()
+        }
+        sites = tuple(sorted(self._sites))
+        return Record(
+            outages=kept,
+            unknown=unknown_of(unknown),
+            sites=sites,
+            window_us=window,
+            notes=tuple(self._notes) + self._refusals(),
+            rows=self.rows,
+            joined=joined,
+            merged=merged,
+            rejected=self.rejected,
+            groups=tuple(self.groups.get(site, site) for site in sites) if self.groups else (),
+        )
+
+    def _refusals(self) -> tuple[str, ...]:
+        named = tuple(str(problem) for problem in self._named)
+        more = self.rejected - len(named)
+        return (*named, f"and {more} more rows left out") if more else named
+
+    def _window(self) -> tuple[int, int]:
+        """Return the window: as told, as watched, or as spanned by the outages themselves."""
+        if self.options.window_us:
+            return self.options.window_us
+        if self._watched:
+            low, high = self._watched
+            if self._spanned:
+                low, high = min(low, self._spanned[0]), max(high, self._spanned[1])
+            return low, max(high, low + 1)
+        if not self._spanned:
+            raise ScenarioError(
+                [Problem("the export", 0, "", "it holds no time at all", "say --window START/END")]
+            )
+        low, high = self._spanned
+        self.note(
+            f"no window given: from the first outage to the end of the last, "
+            f"{duration_text(high - low)}; rates need the true one (--window START/END)"
+        )
+        return low, max(high, low + 1)
+
+
+def _clipped(outage: Outage, window: tuple[int, int], told: bool) -> Outage | None:
+    """Return *outage* within *window*, censored where it is cut; None if it lies outside.
+
+    In a window that was *told*, what is down at its first instant was so before.
+    """
+    end = window[1] if outage.end_us is None else outage.end_us
+    if outage.start_us >= window[1] or end <= window[0]:
+        return None
+    letters = set(outage.censored)
+    if outage.start_us < window[0] or (told and outage.start_us == window[0]):
+        letters.add("L")
+        outage = replace(outage, start_us=window[0], start_err_us=0)
+    if outage.end_us is None or end > window[1] or (end == window[1] and "R" in letters):
+        letters = (letters - {"E"}) | {"R"}
+        outage = replace(outage, end_us=None, end_err_us=0)
+    return replace(outage, censored="".join(letter for letter in "LRE" if letter in letters))
+
+
+def _netted(changes: Iterable[Change]) -> list[Change]:
+    """Return *changes* in time order, one an instant.
+
+    A site said to be both up and down at one instant went there and back: it is as it was before.
+    """
+    netted: list[Change] = []
+    ordered = sorted(dict.fromkeys(changes), key=lambda change: change.at_us)
+    for _, group in groupby(ordered, key=lambda change: change.at_us):
+        same = list(group)
+        told = [change for change in same if not change.first] or same
+        if len({change.state for change in told}) == 1:
+            netted.append(told[-1])
+        elif not netted:
+            netted.append(same[-1])
+    return netted
+
+
+def common_step_us(times_us: Sequence[int]) -> int | None:
+    """Return the most common distance between sorted *times_us*; None if fewer than two."""
+    steps = Counter(b - a for a, b in pairwise(times_us) if b > a)
+    return min(steps, key=lambda step: (-steps[step], step)) if steps else None
+
+
+def samples(
+    gathered: Gathered,
+    site: str,
+    sighted: Iterable[tuple[int, str]],
+    *,
+    step_us: int | None = None,
+    kind: str = "network",
+    cause: str = "",
+) -> None:
+    """Turn samples (end of the interval it stands for, `up`/`down`/`unknown`) into outages.
+
+    A sample at t stands for (t - step, t]; where none is, the site is unknown, neither up nor
+    down: an outage that meets such a gap is censored there. Two that disagree are unknown.
+    """
+    states: dict[int, str] = {}
+    for at_us, state in sighted:
+        if states.setdefault(at_us, state) != state:
+            states[at_us] = "unknown"
+            gathered.note(f"{site}: two samples of one instant disagree; it is unknown")
+    times = sorted(states)
+    gathered.site(site)
+    if not times:
+        return
+    step = step_us or gathered.options.step_us or common_step_us(times)
+    if step is None:
+        gathered.note(f"{site}: a single sample and no --step: nothing can be said")
+        return
+    gathered.watched(times[0] - step, times[-1])
+    runs: list[tuple[int, int, str]] = []
+    last = times[0] - step
+    for at in times:
+        if at - last > step + step // 2:
+            runs.append((last, at - step, "unknown"))
+            last = at - step
+        if runs and runs[-1][2] == states[at]:
+            runs[-1] = (runs[-1][0], at, states[at])
+        else:
+            runs.append((last, at, states[at]))
+        last = at
+    window = gathered.options.window_us
+    if window and times[0] - step > window[0]:
+        runs.insert(0, (window[0], times[0] - step, "unknown"))
+    if window and times[-1] < window[1]:
+        runs.append((times[-1], window[1], "unknown"))
+    for k, (start, end, state) in enumerate(runs):
+        if state == "unknown":
+            gathered.unknown(site, start, end)
+        elif state == "down":
+            unseen_before = k == 0 or runs[k - 1][2] == "unknown"
+            unseen_after = k == len(runs) - 1 or runs[k + 1][2] == "unknown"
+            gathered.down(
+                site, start, end, kind=kind, cause=cause,
+                censored="L" * unseen_before + "R" * unseen_after,
+                err_us=(0 if unseen_before else step, 0 if unseen_after else step),
+            )  # fmt: skip
