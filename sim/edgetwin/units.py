@@ -5,6 +5,7 @@ bits a second. Nothing else in the package knows how they are spelt.
 """
 
 import re
+from decimal import Decimal
 
 SECOND_US = 1_000_000
 MINUTE_US = 60 * SECOND_US
@@ -135,3 +136,34 @@ def size_text(size: float) -> str:
             return f"{size:.0f}{unit}" if unit == "B" else f"{size:.1f}{unit}"
         size /= 1024
     raise AssertionError(size)
+
+
+_QUANTITY = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+))([KMGTPE]i|[numkMGTPE]|[eE][+-]?\d{1,2})?")
+_QUANTITY_SUFFIX = {
+    "": "1", "n": "1e-9", "u": "1e-6", "m": "1e-3",
+    "k": "1e3", "M": "1e6", "G": "1e9", "T": "1e12", "P": "1e15", "E": "1e18",
+    "Ki": str(2**10), "Mi": str(2**20), "Gi": str(2**30), "Ti": str(2**40), "Pi": str(2**50),
+    "Ei": str(2**60),
+}  # fmt: skip
+
+
+def quantity(text: str) -> float:
+    """Return the Kubernetes quantity *text* as a number: bytes, cores, or whatever it counts.
+
+    >>> quantity("100m"), quantity("128Mi"), quantity("1e3"), quantity("10G")
+    (0.1, 134217728.0, 1000.0, 10000000000.0)
+
+    Raises ValueError, quoting *text*, for what the Kubernetes API refuses, and below zero.
+    """
+    match = _QUANTITY.fullmatch(text)
+    if not match or len(text) > 40:
+        bytes_meant = text[:1].isdigit() and text[-1:] in "bBK"
+        remedy = "'128Mi' or '128M', without a B" if bytes_meant else "'500m', '128Mi' or '10G'"
+        raise ValueError(f"{text!r} is not a Kubernetes quantity; write for example {remedy}")
+    number, suffix = match[1], match[2] or ""
+    exponent = suffix not in _QUANTITY_SUFFIX
+    factor = Decimal(f"1{suffix}" if exponent else _QUANTITY_SUFFIX[suffix])
+    value = float(Decimal(number) * factor)
+    if value < 0:
+        raise ValueError(f"{text!r} is less than nothing; write a positive quantity")
+    return value
