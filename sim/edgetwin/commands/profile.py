@@ -35,8 +35,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "measure",
         help="time the start of a command until its first output",
         description="Starts COMMAND again and again, times each start until its first output byte,"
-        " and writes CSV. Its input stays open until then: a command that reads it to the end before it"
-        " ends lets its memory be read. The floor of this launcher is what '-- echo ready' takes.",
+        " and writes CSV. Its input stays open until then: let it read that to the end before it"
+        " ends, so that its memory can be read. What this launcher itself takes is what"
+        " '-- echo ready' takes.",
     )
     measure.add_argument("-n", "--runs", type=int, default=RUNS, help=f"default {RUNS}")
     measure.add_argument("--warmup", type=int, default=WARMUP_RUNS, help="starts to drop first")
