@@ -1,0 +1,326 @@
+"""A policy that decides: the surface of this package.
+
+>>> from edgetwin.policy import UNDEFINED, Policy, load_bundle
+>>> UNDEFINED
+UNDEFINED
+"""
+
+import re
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from edgetwin.errors import did_you_mean
+from edgetwin.policy import builtins, values
+from edgetwin.policy.bundle import Bundle
+from edgetwin.policy.compiled import Metering
+from edgetwin.policy.context import DecisionContext
+from edgetwin.policy.deadline import WATCHDOG
+from edgetwin.policy.direct import guest_class
+from edgetwin.policy.errors import (
+    DataError,
+    DecisionError,
+    EntrypointError,
+    InputError,
+    InputTooLargeError,
+    MissingBuiltinsError,
+    ModuleError,
+)
+from edgetwin.policy.guest import PublicGuest
+from edgetwin.policy.instance import Builtin, Instance, Limits
+from edgetwin.policy.undefined import UNDEFINED
+
+MEMO_ENTRIES = 65_536
+"""Decisions remembered by one policy. Chosen: at some 300 bytes each, 20 MB when it is full."""
+
+_UNSEEN: Any = object()
+
+_SHARED = (bool, int, float, str, type(None), type(UNDEFINED))
+"""Types of results that cannot be changed by who receives them."""
+
+_LONG_NUMBER = re.compile(rb"\d{16}")
+
+
+class Policy:
+    """One bundle's module with its data, ready to decide; to be used by one thread at a time.
+
+    *limits* bound memory, time and input of each decision. *context* gives time, chance and
+    network to the built-ins that need them. *builtin_functions* adds functions of your own, by
+    Rego name; they take and return values as ``edgetwin.policy.values`` describes. *memo_entries*
+    decisions of a pure policy are remembered; 0 decides every time. *public_api* goes through
+    wasmtime's public API, twenty times slower with the same answers.
+
+    Raises a kind of BundleError if the bundle has no module, or one that cannot be run here.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        *,
+        limits: Limits | None = None,
+        context: DecisionContext | None = None,
+        builtin_functions: Mapping[str, Builtin] | None = None,
+        memo_entries: int = MEMO_ENTRIES,
+        public_api: bool = False,
+    ) -> None:
+        if bundle.wasm is None:
+            raise ModuleError(
+                bundle.name, "has no policy.wasm", "build it with `opa build -t wasm -e ENTRYPOINT`"
+            )
+        self.bundle = bundle
+        self.limits = limits or Limits()
+        self.context = context or DecisionContext()
+        self._own_builtins = dict(builtin_functions or {})
+        kind: type[PublicGuest] = PublicGuest if public_api else guest_class()
+        metered = Metering.NOTHING if self.limits.deadline_us is None else Metering.DEADLINE
+        self._instance = self._instantiate(bundle.wasm, metered, kind)
+        if self.limits.deadline_us is not None:
+            WATCHDOG.watch(self._instance, self.limits.deadline_us)
+        self._numbers = self._instance.entrypoints
+        self.entrypoints: tuple[str, ...] = tuple(self._numbers)
+        """What it can be asked, sorted."""
+        self.builtins: tuple[str, ...] = tuple(self._instance.builtin_ids)
+        """The functions it may call in the host, sorted; empty for most policies."""
+        for entrypoint in bundle.entrypoints:
+            self._number(entrypoint)
+        impure = builtins.IMPURE | set(self._own_builtins)
+        self.pure: bool = not impure.intersection(self.builtins)
+        """Whether the answer hangs on nothing but data and input."""
+        self._memo: OrderedDict[tuple[int, int, bytes | None], Any] = OrderedDict()
+        self._memo_entries = memo_entries if self.pure else 0
+        self._answers: dict[bytes, Any] = {b"set()": UNDEFINED}
+        self._fuel: Instance | None = None
+        self.set_data(bundle.data)
+
+    def _instantiate(self, wasm: bytes, metering: Metering, kind: type[PublicGuest]) -> Instance:
+        return Instance(
+            self.bundle.name,
+            wasm,
+            limits=self.limits,
+            metering=metering,
+            guest_kind=kind,
+            resolve=self._resolve,
+        )
+
+    def _resolve(self, wanted: Mapping[str, int]) -> Mapping[int, Builtin]:
+        """Return the built-ins that the module wants, by its own numbers; refuse missing ones."""
+        found: dict[int, Builtin] = {}
+        missing: dict[str, str] = {}
+        for name, number in wanted.items():
+            if name in self._own_builtins:
+                found[number] = self._own_builtins[name]
+                continue
+            try:
+                found[number] = builtins.find(name, lambda: self.context)
+            except builtins.Unavailable as reason:
+                missing[name] = str(reason)
+        if missing:
+            remedy = "; ".join(dict.fromkeys(missing.values()))
+            raise MissingBuiltinsError(self.bundle.name, tuple(sorted(missing)), remedy)
+        return found
+
+    def _number(self, entrypoint: str) -> int:
+        try:
+            return self._numbers[entrypoint]
+        except KeyError:
+            raise EntrypointError(
+                self.bundle.name,
+                f"has no entrypoint {entrypoint!r}",
+                did_you_mean(entrypoint, self.entrypoints),
+            ) from None
+
+    # Deciding.
+
+    def decide(self, entrypoint: str, input: object = UNDEFINED, *, document: int = 0) -> Any:  # noqa: A002
+        """Return what *entrypoint* decides on *input*, a JSON value: a JSON value, or UNDEFINED.
+
+        Sets come out as lists in OPA's order. An *input* of UNDEFINED is none at all, which is not
+        ``null``. *document* is which of several data documents is ``data``: see ``add_document``.
+
+        Raises EntrypointError, InputError if *input* is not JSON, or another DecisionError.
+        """
+        number = self._number(entrypoint)
+        raw = None if input is UNDEFINED else self._encode(input)
+        return self._decide(number, document, raw)
+
+    def decide_json(self, entrypoint: str, raw: bytes, *, document: int = 0) -> Any:
+        """Return what *entrypoint* decides on the JSON text *raw*, which is checked first."""
+        number = self._number(entrypoint)
+        try:
+            value = values.parse_json(raw)
+        except (ValueError, RecursionError) as error:
+            raise InputError(self.bundle.name, f"the input is not JSON: {error}") from None
+        return self._decide(number, document, self._encode(value))
+
+    def _decide(self, number: int, document: int, raw: bytes | None) -> Any:
+        if not self._memo_entries:
+            if not self.pure:
+                self.context.begin()
+            return self._result(self._instance.evaluate(number, raw, document))
+        key = (number, document, raw)
+        answer = self._memo.get(key)
+        if answer is None:
+            answer = self._memo[key] = self._instance.evaluate(number, raw, document)
+            if len(self._memo) > self._memo_entries:
+                self._memo.popitem(last=False)
+        return self._result(answer)
+
+    def decide_many(
+        self, entrypoint: str, inputs: Sequence[object], *, document: int = 0
+    ) -> list[Any]:
+        """Return what *entrypoint* decides on each of *inputs*, in their order.
+
+        The same answers as ``decide`` gives one by one, faster. Raises what ``decide`` would for
+        the first input that it would for, with ``index`` saying which.
+        """
+        number = self._number(entrypoint)
+        results: list[Any] = []
+        for index, value in enumerate(inputs):
+            try:
+                raw = None if value is UNDEFINED else self._encode(value)
+                results.append(self._decide(number, document, raw))
+            except DecisionError as error:
+                error.index = index
+                raise
+        return results
+
+    def _encode(self, value: object) -> bytes:
+        """Return *value* as JSON; raise InputError if it has no JSON form or is too large."""
+        try:
+            raw = values.json_bytes(value)
+        except (ValueError, TypeError) as error:
+            raise InputError(self.bundle.name, f"the input is no JSON value: {error}") from None
+        except RecursionError:
+            raise InputError(self.bundle.name, "the input nests too deep") from None
+        if len(raw) > self.limits.input_bytes:
+            raise InputTooLargeError(
+                self.bundle.name,
+                f"the input has {len(raw)} bytes",
+                f"at most {self.limits.input_bytes} are accepted",
+            )
+        return raw
+
+    def _result(self, answer: bytes) -> Any:
+        """Return the result in the result set *answer*, a Rego literal."""
+        known = self._answers.get(answer, _UNSEEN)
+        if known is not _UNSEEN:
+            return known
+        result = read_result(answer)
+        if isinstance(result, _SHARED) and len(answer) < 200 and len(self._answers) < 4096:
+            self._answers[answer] = result
+        return result
+
+    def evaluate(self, entrypoint: str, raw: bytes | None = None) -> bytes:
+        """Return the result set of *entrypoint* as Rego text: the host's lowest level.
+
+        *raw* is JSON or a Rego literal and is not checked; a text that is neither is, to the
+        module, no input at all.
+        """
+        if not self.pure:
+            self.context.begin()
+        return self._instance.evaluate(self._number(entrypoint), raw)
+
+    # Data.
+
+    @property
+    def data(self) -> Any:
+        """The data document, as it was set and patched; not to be changed."""
+        return self._instance.documents[0]
+
+    def set_data(self, data: object) -> None:
+        """Replace the data document by *data*, a JSON value; additional documents are dropped.
+
+        Raises DataError or PolicyOutOfMemory, and then the data is as before.
+        """
+        self._instance.set_documents([data])
+        self._forget()
+
+    def add_document(self, data: object) -> int:
+        """Hold another data document beside the first; return the number that ``decide`` takes.
+
+        A thousand nodes with data of their own fit into one instance, a few kB each
+        (facts/opa-wasm.md, finding 7).
+        """
+        self._instance.set_documents([*self._instance.documents, data])
+        self._forget()
+        return len(self._instance.documents) - 1
+
+    def patch_data(self, operations: Sequence[Mapping[str, Any]], *, document: int = 0) -> None:
+        """Apply the *operations* of a delta bundle: ``{op, path, value}``, all of them or none.
+
+        Raises PatchError if one cannot be applied; the data is then as before.
+        """
+        self._instance.patch_document(document, operations)
+        self._forget()
+
+    def apply_delta(self, delta: Bundle) -> None:
+        """Apply a delta bundle; one with no operations wipes the data, as it does in OPA."""
+        if delta.patch is None:
+            raise DataError(delta.name, "is not a delta bundle: it has no patch.json")
+        if delta.patch:
+            self.patch_data(delta.patch)
+        else:
+            self.set_data({})
+
+    def _forget(self) -> None:
+        self._memo.clear()
+        self._fuel = None
+
+    # Cost.
+
+    def fuel(self, entrypoint: str, input: object = UNDEFINED) -> int:  # noqa: A002
+        """Return how many steps one decision takes: the same number on every machine.
+
+        Counted on an engine of its own with the same data. Divided by ``FUEL_PER_US`` it is the
+        simulated duration of the decision, in microseconds.
+        """
+        number = self._number(entrypoint)
+        raw = None if input is UNDEFINED else self._encode(input)
+        if self._fuel is None:
+            assert self.bundle.wasm is not None
+            self._fuel = self._instantiate(self.bundle.wasm, Metering.FUEL, guest_class())
+            self._fuel.set_documents([self.data])
+        if not self.pure:
+            self.context.begin()
+        store = self._fuel.store
+        store.set_fuel(FUEL_TANK)
+        self._fuel.evaluate(number, raw)
+        return FUEL_TANK - self._fuel.store.get_fuel()
+
+    @property
+    def memory_bytes(self) -> int:
+        """The present size of the module's memory."""
+        return self._instance.guest.size_bytes()
+
+    @property
+    def rebuilds(self) -> int:
+        """How often the instance had to be made anew after a decision that broke off."""
+        return self._instance.rebuilds
+
+
+FUEL_PER_US = 14_000
+"""Fuel that an edge node burns in a microsecond."""
+
+FUEL_TANK = 2**62
+"""Fuel given to a decision whose fuel is counted: never too little."""
+
+
+def read_result(answer: bytes) -> Any:
+    """Return the value of ``result`` in the result set *answer*; UNDEFINED if the set is empty.
+
+    >>> read_result(b'{{"result": {"b", "a"}}}'), read_result(b"set()")
+    (['a', 'b'], UNDEFINED)
+    """
+    inner = answer[1:-1]
+    if inner.startswith(b'{"result": ') and not _LONG_NUMBER.search(inner):
+        # Without a set it is JSON, and the fast reader does.
+        try:
+            return orjson.loads(inner)["result"]
+        except orjson.JSONDecodeError:
+            pass
+    results = [dict(values.pairs_of(binding) or ()) for binding in values.parse(answer)]
+    if not results:
+        return UNDEFINED
+    return values.to_json(results[0]["result"])
