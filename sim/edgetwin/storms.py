@@ -1,0 +1,521 @@
+"""Storms that never were: outage records drawn from laws, so that they look like real ones.
+
+A storm has outages of its own at every site (a renewal process: up for a gap, down for a duration),
+outages that a failure domain's sites share, a profile over the hours of the week, flapping and
+degraded periods. The defaults describe 96 real remote sites over half a year: facts/traces.md, 3.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from edgetwin import units
+from edgetwin.outages import KINDS, Outage, Record, merge, stream, windowed
+from edgetwin.units import DAY_US, HOUR_US
+
+if TYPE_CHECKING:
+    from edgetwin.laws import Floats, Law
+
+MONTH_US = 30 * DAY_US
+"""The month of all rates here, as in facts/traces.md, 3."""
+
+BURN_IN_GAPS = 5
+"""Mean gaps that a site's process runs before the window. Chosen: the share of sites that are down
+at the first instant is then within 1 % of its final value."""
+
+OUTAGES_MAX = 5_000_000
+"""Most outages one storm may hold; it protects the memory from a rate in the wrong unit."""
+
+
+def _duration(value: object) -> object:
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise ValueError(f"{value!r} is not a duration; write for example '30m'")
+    return units.duration_us(str(value))
+
+
+def _share(value: object) -> object:
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise ValueError(f"{value!r} is not a share; write for example '40%'")
+    return units.share(str(value))
+
+
+Duration = Annotated[int, BeforeValidator(_duration, json_schema_input_type=str)]
+Share = Annotated[float, BeforeValidator(_share, json_schema_input_type=str | float)]
+Name = Literal["weibull", "gamma", "lognormal", "exponential", "empirical"]
+
+
+class Written(BaseModel):
+    """A part of a storm as a user writes it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+def _needs(name: str, given: Mapping[str, object], needed: tuple[str, ...]) -> None:
+    """Raise ValueError unless exactly the *needed* parameters of the law *name* are given."""
+    missing = [key for key in needed if given.get(key) is None]
+    surplus = [key for key, value in given.items() if value is not None and key not in needed]
+    if missing:
+        raise ValueError(f"law {name} needs {', '.join(missing)}")
+    if surplus:
+        raise ValueError(f"law {name} has no {', '.join(surplus)}; it takes {', '.join(needed)}")
+
+
+class Gaps(Written):
+    """How long a site stays up between two outages of its own, as multiples of its mean gap."""
+
+    law: Name = "weibull"
+    shape: float | None = Field(None, gt=0.05, le=50)
+    """Of Weibull and gamma; below 1 gaps come in bursts. Default 0.55: facts/traces.md, 3."""
+    sigma: float | None = Field(None, gt=0, le=5)
+    """Of lognormal: the deviation of the logarithm."""
+    values: tuple[float, ...] | None = Field(None, min_length=1)
+    """Of empirical: multiples of the mean gap that were met."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_shape(cls, given: Any) -> Any:
+        if isinstance(given, dict) and given.get("law", "weibull") == "weibull":
+            return {"shape": GAP_SHAPE, **given}
+        return given
+
+    @model_validator(mode="after")
+    def _complete(self) -> Gaps:
+        needed = {"weibull": ("shape",), "gamma": ("shape",), "lognormal": ("sigma",),
+                  "exponential": (), "empirical": ("values",)}[self.law]  # fmt: skip
+        _needs(self.law, self.model_dump(exclude={"law"}), needed)
+        if self.values and min(self.values) < 0:
+            raise ValueError("a gap is not negative")
+        if self.values and sum(self.values) == 0:
+            raise ValueError("all gaps are zero")
+        return self
+
+    def numeric(self) -> Law:
+        """Return the law of the gap over its mean: a law with mean 1."""
+        from edgetwin import laws
+
+        if self.law == "empirical":
+            assert self.values is not None
+            data = laws.empirical(self.values)
+            return laws.Empirical(tuple(v / data.mean for v in data.values), data.counts)
+        if self.law == "lognormal":
+            assert self.sigma is not None
+            return laws.Lognormal(-(self.sigma**2) / 2, self.sigma)
+        if self.law == "exponential":
+            return laws.Exponential(1.0)
+        assert self.shape is not None
+        if self.law == "weibull":
+            return laws.Weibull(self.shape, 1 / math.gamma(1 + 1 / self.shape))
+        return laws.Gamma(self.shape, 1 / self.shape)
+
+
+GAP_SHAPE = 0.55
+"""Weibull shape of the gaps between outages of real remote sites: facts/traces.md, 3."""
+
+
+class Durations(Written):
+    """How long an outage lasts."""
+
+    law: Name = "lognormal"
+    median_us: Duration | None = Field(None, alias="median", gt=0)
+    """Of lognormal."""
+    sigma: float | None = Field(None, gt=0, le=5)
+    """Of lognormal: the deviation of the logarithm."""
+    mean_us: Duration | None = Field(None, alias="mean", gt=0)
+    """Of Weibull, gamma and exponential."""
+    shape: float | None = Field(None, gt=0.05, le=50)
+    """Of Weibull and gamma."""
+    values_us: tuple[Duration, ...] | None = Field(None, alias="values", min_length=1)
+    """Of empirical: the durations that were met."""
+    counts: tuple[Annotated[int, Field(gt=0)], ...] | None = None
+    """Of empirical: how often each of `values` was met; once each by default."""
+    max_us: Duration = Field(30 * DAY_US, alias="max", gt=0)
+    """Longer outages are cut to this. Chosen: above the longest of half a year, 19.6 days
+    (facts/traces.md, 3)."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default(cls, given: Any) -> Any:
+        if isinstance(given, dict) and given.get("law", "lognormal") == "lognormal":
+            median = {} if given.get("median_us") else {"median": "1808s"}
+            return {**median, "sigma": 1.7, **given}
+        return given
+
+    @model_validator(mode="after")
+    def _complete(self) -> Durations:
+        needed = {"lognormal": ("median_us", "sigma"), "weibull": ("mean_us", "shape"),
+                  "gamma": ("mean_us", "shape"), "exponential": ("mean_us",),
+                  "empirical": ("values_us",)}[self.law]  # fmt: skip
+        _needs(self.law, self.model_dump(exclude={"law", "max_us", "counts"}), needed)
+        if self.counts is not None and len(self.counts) != len(self.values_us or ()):
+            raise ValueError("counts and values are not of one length")
+        return self
+
+    def numeric(self) -> Law:
+        """Return the law in microseconds, before the cap."""
+        from edgetwin import laws
+
+        if self.law == "empirical":
+            assert self.values_us is not None
+            pairs = zip(self.values_us, self.counts or [1] * len(self.values_us), strict=True)
+            ordered = sorted(pairs)
+            return laws.Empirical(
+                tuple(float(value) for value, _ in ordered), tuple(count for _, count in ordered)
+            )
+        if self.law == "lognormal":
+            assert self.median_us is not None
+            assert self.sigma is not None
+            return laws.Lognormal(math.log(self.median_us), self.sigma)
+        assert self.mean_us is not None
+        if self.law == "exponential":
+            return laws.Exponential(self.mean_us)
+        assert self.shape is not None
+        if self.law == "weibull":
+            return laws.Weibull(self.shape, self.mean_us / math.gamma(1 + 1 / self.shape))
+        return laws.Gamma(self.shape, self.mean_us / self.shape)
+
+
+class Rates(Written):
+    """Outages a month and site (30 days): lognormal across the sites, or resampled."""
+
+    median_per_month: float = Field(2.4, gt=0, le=100_000)
+    """Chosen so that with `sigma` the mean is the 3.24 of facts/traces.md, 3."""
+    sigma: float = Field(0.8, ge=0, le=4)
+    """Deviation of the logarithm across sites: 0.80 in data/smokeping-rs-brazil (2 to 189 outages
+    a site in six months)."""
+    values: tuple[Annotated[float, Field(ge=0)], ...] | None = None
+    """The rates that were met; each site draws one."""
+
+
+class Shared(Written):
+    """Outages that several sites of one failure domain have together."""
+
+    share: Share = Field(0.4, ge=0, le=1)
+    """Of all outages: 43 % start within 5 minutes of one elsewhere (facts/traces.md, 3)."""
+    hit_share: Share = Field(0.3, gt=0, le=1)
+    """Mean share of the domain's sites that one event hits, exponential, at least two sites.
+    Chosen: no source tells it for a domain that really shares a cable or a feed."""
+    hits: tuple[Share, ...] | None = Field(None, min_length=1)
+    """The shares that were met, in place of `hit_share`; each event draws one."""
+    spread_us: Duration = Field(60 * units.SECOND_US, alias="spread", ge=0)
+    """An event's outages start within this of each other. Chosen: one probe of a minute."""
+    alike: Share = Field(0.7, ge=0, le=1)
+    """Correlation of the durations of one event: in data/smokeping-rs-brazil the variance of the
+    logarithm within events of three sites or more is 0.28 of the whole."""
+
+
+class Flapping(Written):
+    """Outages that come as a burst of short ones."""
+
+    share: Share = Field(0.0, ge=0, le=1)
+    """Of all outages that a site has of its own."""
+    pieces: float = Field(3.0, ge=2, le=1000)
+    """Mean number of outages in a burst; geometric, at least two."""
+    up_us: Duration = Field(5 * units.MINUTE_US, alias="up", gt=0)
+    """Mean time up between two of them; exponential."""
+
+
+class Degraded(Written):
+    """Periods in which the link is slow or lossy, not down."""
+
+    per_month: float = Field(0.0, ge=0, le=100_000)
+    durations: Durations = Durations()
+
+
+HOURS = (
+    0.8, 0.5, 0.4, 0.8, 0.4, 0.5, 0.7, 0.8, 1.3, 1.4, 1.3, 1.4,
+    1.3, 1.1, 1.7, 2.3, 1.6, 1.2, 0.8, 0.8, 0.6, 1.1, 0.7, 0.7,
+)  # fmt: skip
+"""Starts in each local hour against the mean: facts/traces.md, 3 (15:00 2.3 times, 02:00 0.4)."""
+
+DAYS = (1.1, 1.1, 1.4, 1.1, 1.1, 0.6, 0.6)
+"""Starts on each day from Monday against the mean: facts/traces.md, 3 (Wednesday 1.4, weekend 0.6)
+and the rest alike."""
+
+
+class StormSpec(Written):
+    """The laws from which a storm is drawn."""
+
+    rates: Rates = Rates()
+    gaps: Gaps = Gaps()
+    durations: Durations = Durations()
+    shared: Shared = Shared()
+    flapping: Flapping = Flapping()
+    degraded: Degraded = Degraded()
+    hours: tuple[Annotated[float, Field(ge=0)], ...] = Field(HOURS, min_length=24, max_length=24)
+    """Weight of each local hour."""
+    days: tuple[Annotated[float, Field(ge=0)], ...] = Field(DAYS, min_length=7, max_length=7)
+    """Weight of each day, from Monday."""
+    zone: str = Field("+00:00", pattern=r"^[+-](0\d|1[0-4]):[0-5]\d$")
+    """Offset of the local time in which `hours` and `days` count."""
+    kinds: dict[str, Share] = {"network": 1.0}
+    """Share of each kind of outage."""
+    resolution_us: Duration = Field(units.SECOND_US, alias="resolution", gt=0)
+    """The grid on which starts and ends lie, as a probe of that interval sees them."""
+
+    @model_validator(mode="after")
+    def _sound(self) -> StormSpec:
+        if unknown := sorted(set(self.kinds) - set(KINDS)):
+            raise ValueError(f"unknown kinds {', '.join(unknown)}; known: {', '.join(KINDS)}")
+        if not math.isclose(sum(self.kinds.values()), 1.0, abs_tol=1e-6):
+            raise ValueError(f"the shares of kinds make {sum(self.kinds.values()):.3f}, not 1")
+        if not (any(self.hours) and any(self.days)):
+            raise ValueError("every hour has weight 0: nothing could ever start")
+        return self
+
+
+# ---- time that passes as fast as outages come ----------------------------------------------------
+
+
+class _Week:
+    """Maps the time in which outages come evenly to the calendar, and back."""
+
+    def __init__(self, spec: StormSpec) -> None:
+        import numpy as np
+
+        sign = -1 if spec.zone[0] == "-" else 1
+        offset = sign * (int(spec.zone[1:3]) * HOUR_US + int(spec.zone[4:]) * units.MINUTE_US)
+        # The epoch fell on a Thursday; the week here begins on Monday, 00:00 local.
+        self._origin_us = -offset - 3 * DAY_US
+        weights = np.outer(spec.days, spec.hours).ravel()
+        self._even = np.concatenate((np.zeros(1), np.cumsum(weights) * (168 / weights.sum())))
+        self._hours = np.arange(169.0)
+
+    def even(self, at_us: Any) -> Floats:
+        """Return the even time of calendar instants, in hours."""
+        import numpy as np
+
+        hours = (np.asarray(at_us, dtype=np.float64) - self._origin_us) / HOUR_US
+        weeks = np.floor(hours / 168)
+        even: Floats = weeks * 168 + np.interp(hours - weeks * 168, self._hours, self._even)
+        return even
+
+    def calendar_us(self, even: Floats) -> Floats:
+        """Return the calendar instants of even times (hours), in microseconds."""
+        import numpy as np
+
+        weeks = np.floor(even / 168)
+        within = np.interp(even - weeks * 168, self._even, self._hours)
+        at_us: Floats = (weeks * 168 + within) * HOUR_US + self._origin_us
+        return at_us
+
+
+# ---- drawing ------------------------------------------------------------------------------------
+
+
+def generate(
+    spec: StormSpec, sites: Mapping[str, str], start_us: int, duration_us: int, seed: int
+) -> Record:
+    """Return a record of *sites* (name to failure domain), drawn from *spec* by *seed*.
+
+    Every site draws from streams of its own, and so does every failure domain, so that a further
+    site changes no other's own outages. Raises ValueError if the storm would be too large to hold.
+    """
+    storm = _Storm(spec, sites, start_us, duration_us, seed)
+    outages = [outage for site in storm.sites for outage in storm.own(site)]
+    for domain in sorted(set(sites.values())):
+        outages.extend(storm.shared(domain))
+    kept, joined, merged = merge(_on_grid(outages, spec.resolution_us))
+    whole = Record(
+        outages=kept,
+        unknown=(),
+        sites=storm.sites,
+        window_us=(min(start_us, storm.earliest(kept)), storm.latest(kept)),
+        joined=joined,
+        merged=merged,
+        groups=tuple(sites[site] for site in storm.sites),
+    )
+    drawn = windowed(whole, start_us, start_us + duration_us)
+    note = f"drawn from laws by seed {seed}; not a record of anything that happened"
+    return replace(drawn, unknown=(), rows=len(drawn.outages), notes=(note,))
+
+
+class _Storm:
+    """One storm while it is drawn."""
+
+    def __init__(
+        self, spec: StormSpec, sites: Mapping[str, str], start_us: int, duration_us: int, seed: int
+    ) -> None:
+        self.spec, self.seed = spec, seed
+        self.domain_of = dict(sites)
+        self.sites = tuple(sorted(sites))
+        self.start_us, self.end_us = start_us, start_us + duration_us
+        self.week = _Week(spec)
+        self.gap, self.duration = spec.gaps.numeric(), spec.durations.numeric()
+        self.rate_per_month = {site: self._rate(site) for site in self.sites}
+        expected = sum(self.rate_per_month.values()) * duration_us / MONTH_US
+        if expected > OUTAGES_MAX:
+            raise ValueError(
+                f"the storm would hold {expected:.0f} outages, more than {OUTAGES_MAX}; "
+                "check that the rate is one a month"
+            )
+
+    def earliest(self, outages: tuple[Outage, ...]) -> int:
+        return min((outage.start_us for outage in outages), default=self.start_us)
+
+    def latest(self, outages: tuple[Outage, ...]) -> int:
+        ends = (outage.end_us for outage in outages if outage.end_us is not None)
+        return max(self.end_us, *ends, self.end_us)
+
+    def _rate(self, site: str) -> float:
+        """Return the outages a month of *site*, its own and shared ones."""
+        rates = self.spec.rates
+        rng = stream(self.seed, site, "rate")
+        if rates.values is not None:
+            return float(rates.values[int(rng.integers(len(rates.values)))])
+        return rates.median_per_month * math.exp(rates.sigma * float(rng.standard_normal()))
+
+    def own(self, site: str) -> list[Outage]:
+        """Return the outages that *site* has of its own, and its degraded periods."""
+        spec = self.spec
+        outages: list[Outage] = []
+        rate = self.rate_per_month[site] * (1 - spec.shared.share)
+        flapping = spec.flapping
+        # A burst counts as the outages it is made of.
+        rate /= 1 + flapping.share * (flapping.pieces - 1)
+        if rate > 0:
+            starts, lengths = self._renewal(site, "own", rate, self.duration, spec.durations.max_us)
+            kinds = self._kinds(site, len(starts))
+            for start, length, kind in zip(starts, lengths, kinds, strict=True):
+                outages.append(Outage(site, start, start + length, kind, "site"))
+            outages = self._flapping(site, outages)
+        if spec.degraded.per_month > 0:
+            law, cap = spec.degraded.durations.numeric(), spec.degraded.durations.max_us
+            starts, lengths = self._renewal(site, "degraded", spec.degraded.per_month, law, cap)
+            outages += [
+                Outage(site, start, start + length, "degraded", "site")
+                for start, length in zip(starts, lengths, strict=True)
+            ]
+        return outages
+
+    def _renewal(
+        self, site: str, purpose: str, per_month: float, law: Law, cap_us: int
+    ) -> tuple[list[int], list[int]]:
+        """Draw starts and lengths (us) of outages that follow each other after up-times."""
+        import numpy as np
+
+        rng = stream(self.seed, site, purpose)
+        mean_gap = MONTH_US / HOUR_US / per_month
+        mean_length = min(law.mean, cap_us) / HOUR_US
+        # Up and down together make the rate; a site can't be up less than a tenth of the time.
+        mean_up = max(mean_gap - mean_length, 0.1 * mean_gap)
+        lasts = float(self.week.even(self.end_us))
+        even = float(self.week.even(self.start_us)) - BURN_IN_GAPS * mean_gap
+        starts: list[Floats] = []
+        lengths: list[Floats] = []
+        while even < lasts:
+            count = min(int((lasts - even) / mean_gap * 1.3) + 16, 1_000_000)
+            draws = rng.random((count, 2))
+            up = self.gap.quantile(draws[:, 0]) * mean_up
+            down = np.clip(law.quantile(draws[:, 1]), 1, cap_us) / HOUR_US
+            ends = even + np.cumsum(up + down)
+            starts.append(ends - down)
+            lengths.append(down)
+            even = float(ends[-1])
+        at = np.concatenate(starts)
+        soon = at < lasts
+        start_us = np.rint(self.week.calendar_us(at[soon])).astype(np.int64)
+        length_us = np.rint(np.concatenate(lengths)[soon] * HOUR_US).astype(np.int64)
+        return start_us.tolist(), np.maximum(length_us, 1).tolist()
+
+    def _kinds(self, site: str, count: int) -> list[str]:
+        import numpy as np
+
+        kinds = sorted(self.spec.kinds)
+        if len(kinds) == 1:
+            return kinds * count
+        edges = np.cumsum([self.spec.kinds[kind] for kind in kinds])
+        draws = stream(self.seed, site, "kind").random(count)
+        places = np.minimum(np.searchsorted(edges, draws, side="right"), len(kinds) - 1)
+        return [kinds[k] for k in places.tolist()]
+
+    def _flapping(self, site: str, outages: list[Outage]) -> list[Outage]:
+        """Make bursts of some of *outages*, each piece as long as an outage, with short ups."""
+        flapping = self.spec.flapping
+        if flapping.share == 0:
+            return outages
+        rng = stream(self.seed, site, "flapping")
+        pieces: list[Outage] = []
+        cap = self.spec.durations.max_us
+        for outage in outages:
+            pieces.append(outage)
+            if float(rng.random()) >= flapping.share:
+                continue
+            more = 1 + (int(rng.geometric(1 / (flapping.pieces - 1))) if flapping.pieces > 2 else 1)
+            for _ in range(more - 1):
+                assert outage.end_us is not None
+                start = outage.end_us + max(1, round(float(rng.exponential(flapping.up_us))))
+                length = min(max(1, round(float(self.duration.quantile(rng.random())))), cap)
+                outage = replace(outage, start_us=start, end_us=start + length)
+                pieces.append(outage)
+        return pieces
+
+    def shared(self, domain: str) -> list[Outage]:
+        """Return the outages that the sites of *domain* have together."""
+        import numpy as np
+
+        from edgetwin.laws import normal_cdf
+
+        shared = self.spec.shared
+        sites = [site for site in self.sites if self.domain_of[site] == domain]
+        rates = np.array([self.rate_per_month[site] for site in sites])
+        per_month = float(rates.sum()) * shared.share
+        if per_month == 0:
+            return []
+        hits = self._hits(len(sites))
+        starts, lengths = self._renewal(
+            domain, "shared", per_month / float(hits.mean()), self.duration, 1
+        )
+        del lengths
+        rng = stream(self.seed, domain, "shared events")
+        hit = hits[rng.integers(len(hits), size=len(starts))]
+        common = rng.standard_normal(len(starts))
+        draws = {site: stream(self.seed, domain, site, "hit") for site in sites}
+        # The sites with the highest keys are hit: log rate plus Gumbel noise, so that a site's
+        # chance grows with its rate.
+        keys = np.array([draws[site].gumbel(size=len(starts)) for site in sites])
+        keys += np.log(np.maximum(rates, 1e-12))[:, None]
+        own = np.array([draws[site].standard_normal(len(starts)) for site in sites])
+        late = np.array([draws[site].random(len(starts)) for site in sites]) * shared.spread_us
+        score = math.sqrt(shared.alike) * common + math.sqrt(1 - shared.alike) * own
+        length = np.clip(self.duration.quantile(normal_cdf(score)), 1, self.spec.durations.max_us)
+        order = np.argsort(-keys, axis=0, kind="stable")
+        kinds = self._kinds(domain, len(starts))
+        outages: list[Outage] = []
+        for event, (start, count) in enumerate(zip(starts, hit.tolist(), strict=True)):
+            for place in order[:count, event].tolist():
+                begins = start + round(float(late[place, event]))
+                ends = begins + max(1, round(float(length[place, event])))
+                outages.append(Outage(sites[place], begins, ends, kinds[event], f"{domain} event"))
+        return outages
+
+    def _hits(self, sites: int) -> Any:
+        """Return the numbers of sites that events hit, equally likely; two or more of them."""
+        import numpy as np
+
+        shared = self.spec.shared
+        if shared.hits is not None:
+            shares = np.asarray(shared.hits)
+        else:
+            middle = (np.arange(200) + 0.5) / 200
+            shares = -shared.hit_share * np.log1p(-middle)
+        return np.clip(np.rint(shares * sites), min(2, sites), sites).astype(np.int64)
+
+
+def _on_grid(outages: list[Outage], step_us: int) -> list[Outage]:
+    """Place starts on the step before, and make lengths whole steps, at least one."""
+    placed = []
+    for outage in outages:
+        assert outage.end_us is not None
+        start = outage.start_us // step_us * step_us
+        steps = max(1, (outage.end_us - outage.start_us + step_us // 2) // step_us)
+        error = step_us if step_us > 1 else 0
+        placed.append(
+            replace(outage, start_us=start, end_us=start + steps * step_us,
+                    start_err_us=error, end_err_us=error)
+        )  # fmt: skip
+    return placed
