@@ -124,7 +124,7 @@ class Node(Written):
     labels: dict[str, str] = {}
     taints: tuple[str, ...] = ()
     """As kubectl writes them: ``key=value:NoSchedule``."""
-    boot: Law = Law(law="uniform", min_us=25_000_000, max_us=40_000_000)
+    boot: Law = Law.model_validate({"law": "uniform", "min": "25s", "max": "40s"})
     """From power to a working K3s. Default: 25 to 40 s, a blog's figure for K3s on a Pi 5
     (facts/startup.md, 11, low trust); an assumption, so set your own."""
     server: bool | None = None
@@ -176,7 +176,7 @@ class RequestClass(Written):
     input: dict[str, Any] = {}
     """The policy's input: constants, ``{one_of: [...]}``, ``{integer: [lo, hi]}`` (drawn for each
     request) and ``{state: offline}`` (true while the site has no way to its cloud)."""
-    service_time: Law = Law(law="exponential", mean_us=8_000)
+    service_time: Law = Law.model_validate({"law": "exponential", "mean": "8ms"})
     """Time that the request holds a worker, beside the policy's decision. Default: 8 ms mean, the
     common workload of facts/peers.md, 5."""
     budget_us: Duration = Field(50_000, alias="budget", gt=0)
@@ -231,7 +231,7 @@ class ServiceBehaviour(Written):
     """Scale to zero: an idle instance is dropped after this, and the next request starts one."""
     fallback: Literal["none", "cloud"] = "none"
     """Where requests go when no local pod is ready: nowhere, or over the uplink to the cloud."""
-    cloud_service_time: Law = Law(law="exponential", mean_us=8_000)
+    cloud_service_time: Law = Law.model_validate({"law": "exponential", "mean": "8ms"})
     """Time in the cloud of a request that was forwarded; the cloud has room for all."""
 
 
@@ -401,6 +401,8 @@ class Scenario:
     """Place in topology.yaml, such as ``sites.store.count``, to its line; for messages only."""
     notes: tuple[str, ...] = ()
     """What loading wants the reader to know: unknown kinds skipped, sites mapped."""
+    renamed: tuple[str, ...] = ()
+    """Names of the sites, in order, where they are a record's own; empty: NAME-001 and so on."""
 
     @cached_property
     def digest(self) -> str:
@@ -410,6 +412,7 @@ class Scenario:
         mark.update(repr(self.manifests).encode())
         for name in sorted(self.bundles):
             mark.update(f"{name} {self.bundles[name].sha256}".encode())
+        mark.update(repr(self.renamed).encode())
         mark.update(repr(self.record).encode())
         return mark.hexdigest()[:16]
 
@@ -424,11 +427,11 @@ class Scenario:
     @cached_property
     def sites(self) -> tuple[tuple[str, str], ...]:
         """(site, its kind), in order of kind and number."""
-        return tuple(
-            (name, kind)
-            for kind, site in self.topology.sites.items()
-            for name in numbered(kind, site.count)
-        )
+        kinds = self.topology.sites.items()
+        named = [(name, kind) for kind, site in kinds for name in numbered(kind, site.count)]
+        if not self.renamed:
+            return tuple(named)
+        return tuple((name, kind) for name, (_, kind) in zip(self.renamed, named, strict=True))
 
 
 def numbered(name: str, count: int) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
-from edgetwin import model
+from edgetwin import model, storms
 from edgetwin.errors import Problem, did_you_mean
 from edgetwin.inputs import document
 from edgetwin.inputs.element import Document, Steps, place_text
@@ -16,6 +16,9 @@ from edgetwin.model import Topology
 
 SETTING = "--set"
 """Stands for the file in problems that a setting caused."""
+
+REPAIRS_MAX = 4
+"""How often wrong parts are guessed at. Chosen: a part may be wrong at three depths."""
 
 EXAMPLES = {
     "Duration": "60s", "Size": "10Gi", "Cores": "500m", "Bandwidth": "10Mbit/s", "Share": "99%",
@@ -41,7 +44,10 @@ class Findings:
 
 
 def read(findings: Findings, settings: Sequence[str] = ()) -> Topology | None:
-    """Return the topology of the document in *findings*, None if it has problems.
+    """Return the topology of the document in *findings*.
+
+    If it has problems they are added, and what is returned is a guess at what was meant, good
+    only for finding further problems in the same go; None if there is too little to guess from.
 
     Each of *settings* is ``path=value``, such as ``sites.store.nodes.edge.disk=64Gi``, and takes
     the place of what the file says.
@@ -50,16 +56,20 @@ def read(findings: Findings, settings: Sequence[str] = ()) -> Topology | None:
     if not isinstance(data, dict):
         findings.add((), "a topology is a mapping", "begin with 'name: ...'")
         return None
-    before = len(findings.problems)
     for setting in settings:
         data = _with_setting(data, setting, findings)
-    try:
-        topology = Topology.model_validate(data)
-    except ValidationError as error:
-        for fault in error.errors(include_url=False):
-            _explain(fault, findings)
-        return None
-    return topology if len(findings.problems) == before else None
+    for attempt in range(REPAIRS_MAX):
+        try:
+            return Topology.model_validate(data)
+        except ValidationError as error:
+            faults = error.errors(include_url=False)
+        if attempt == 0:
+            for fault in faults:
+                _explain(fault, findings)
+        # Deepest first, so that a guess inside a part is made before the part is dropped.
+        for fault in sorted(faults, key=lambda fault: -len(fault["loc"])):
+            data = _guessed(data, fault)
+    return None
 
 
 # ---- settings ------------------------------------------------------------------------------------
@@ -131,6 +141,42 @@ def _changed(data: Any, kind: Any, steps: Sequence[str | int], at: int, value: A
     return data
 
 
+# ---- guesses -------------------------------------------------------------------------------------
+
+
+def _guessed(data: Any, fault: Any) -> Any:
+    """Return a copy of *data* with the place of *fault* dropped, or filled with an example."""
+    steps = [step for step in fault["loc"] if step != "[key]"]
+    if not steps:
+        return data
+    holder = data = _copied(data, steps[:-1])
+    for step in steps[:-1]:
+        try:
+            holder = holder[step]
+        except (KeyError, IndexError, TypeError):
+            return data
+    last = steps[-1]
+    example = _example(type_at(steps)) if fault["type"] != "extra_forbidden" else ""
+    old = holder.get(last) if isinstance(holder, dict) else None
+    if isinstance(holder, dict) and example and example != old:
+        holder[last] = example
+    elif isinstance(holder, dict):
+        holder.pop(last, None)
+    elif isinstance(holder, list) and isinstance(last, int) and last < len(holder):
+        del holder[last]
+    return data
+
+
+def _copied(data: Any, steps: Sequence[str | int]) -> Any:
+    """Return *data* with every container down to *steps* copied."""
+    if not isinstance(data, dict | list):
+        return data
+    copy: Any = dict(data) if isinstance(data, dict) else list(data)
+    if steps and (steps[0] in copy if isinstance(copy, dict) else isinstance(steps[0], int)):
+        copy[steps[0]] = _copied(copy[steps[0]], steps[1:])
+    return copy
+
+
 # ---- the model's own keys ------------------------------------------------------------------------
 
 
@@ -180,7 +226,8 @@ def _example(kind: Any) -> str:
     """Return what a value of *kind* looks like, empty if that is not worth saying."""
     parts = [kind, *(part for part in get_args(kind))]
     for name, text in EXAMPLES.items():
-        marks = get_args(getattr(model, name))[1:]
+        quantities = [getattr(module, name, None) for module in (model, storms)]
+        marks = [mark for quantity in quantities for mark in get_args(quantity)[1:]]
         if any(mark in get_args(part) for part in parts for mark in marks):
             return text
     bare = _bare(kind)
