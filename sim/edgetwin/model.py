@@ -118,9 +118,9 @@ class Node(Written):
     """A machine at a site. Its count makes copies with a number behind the name."""
 
     count: int = Field(1, ge=1, le=100)
-    cpu_cores: Cores = Field(4.0, alias="cpu")
-    memory_bytes: Size = Field(8 * 2**30, alias="memory")
-    disk_bytes: Size = Field(32 * 2**30, alias="disk")
+    cpu_cores: Cores = Field(4.0, alias="cpu", gt=0)
+    memory_bytes: Size = Field(8 * 2**30, alias="memory", gt=0)
+    disk_bytes: Size = Field(32 * 2**30, alias="disk", gt=0)
     labels: dict[str, str] = {}
     taints: tuple[str, ...] = ()
     """As kubectl writes them: ``key=value:NoSchedule``."""
@@ -128,8 +128,8 @@ class Node(Written):
     """From power to a working K3s. Default: 25 to 40 s, a blog's figure for K3s on a Pi 5
     (facts/startup.md, 11, low trust); an assumption, so set your own."""
     server: bool | None = None
-    """Runs the K3s server. Default: the first node of a `local` site, the first three of `local-ha`,
-    none of `cloud`."""
+    """Runs the K3s server. Default: the first node of a `local` site, the first three of
+    `local-ha`, none of `cloud`."""
 
 
 class Uplink(Written):
@@ -139,9 +139,9 @@ class Uplink(Written):
     """One-way delay while the link is up; written ``18ms``."""
     jitter_us: Duration = Field(0, alias="jitter")
     """A request forwarded to the cloud is delayed by up to this much more, uniformly."""
-    bandwidth_bps: Bandwidth = Field(alias="bandwidth")
+    bandwidth_bps: Bandwidth = Field(alias="bandwidth", gt=0)
     """Of the upward direction, which sync uses; written ``10Mbit/s``."""
-    loss_share: Share = Field(0.0, alias="loss")
+    loss_share: Share = Field(0.0, alias="loss", lt=1)
     """Share of messages dropped; sync sends them again, so it lowers the useful bandwidth."""
     priority: int = Field(1, ge=1, le=100)
     """The lowest number that is up carries the traffic; higher ones are backups."""
@@ -244,7 +244,7 @@ class CloudWrites(Written):
 
 
 class Collection(Written):
-    """Keyed records in a site's store. Each site shares its keys with the cloud, not with others."""
+    """Keyed records in a site's store; each site shares its keys with the cloud alone."""
 
     data_class: Literal["public", "internal", "sensitive"] = Field("internal", alias="class")
     """sensitive never leaves its site: it is not synced."""
