@@ -1,0 +1,42 @@
+"""Options and fixtures that several test files share."""
+
+import os
+from pathlib import Path
+
+import pytest
+import yaml
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--vectors",
+        action="append",
+        metavar="FILE",
+        help="vector file to run, repeatable; default: this project's own and those of the "
+        "folder vectors in EDGETWIN_DATA",
+    )
+
+
+def vector_files(config: pytest.Config, kind: str) -> list[Path]:
+    """Return the files to run that hold *kind*: ``vectors`` (conflicts) or ``entries`` (forms)."""
+    given = config.getoption("--vectors")
+    if given:
+        files = [Path(one) for one in given]
+    else:
+        data = os.environ.get("EDGETWIN_DATA")
+        folders = [Path(__file__).parent / "vectors", *([Path(data) / "vectors"] if data else [])]
+        files = [file for folder in folders for file in sorted(folder.glob("*.yaml"))]
+    return [file for file in files if kind in yaml.safe_load(file.read_text(encoding="utf-8"))]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "conflict_case" in metafunc.fixturenames:
+        from vector_file import cases
+
+        found = [case for file in vector_files(metafunc.config, "vectors") for case in cases(file)]
+        if not found:
+            reason = "no vector file: set EDGETWIN_DATA or give --vectors FILE"
+            skipped = pytest.param(None, marks=pytest.mark.skip(reason=reason))
+            metafunc.parametrize("conflict_case", [skipped])
+        else:
+            metafunc.parametrize("conflict_case", found, ids=str)
