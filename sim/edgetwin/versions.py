@@ -117,6 +117,12 @@ class Kubernetes:
     """From K3s server start to a served API and a kubelet that starts Pods. Chosen."""
     agent_start_us: int = 5 * SECOND_US
     """From K3s agent start to a running kubelet once its server answers. Chosen."""
+    leader_lease_us: int = 15 * SECOND_US
+    """With three servers, another one's controllers take over this long after their leader was
+    lost. mem: ``--leader-elect-lease-duration``."""
+    agent_waits_for_server: bool = True
+    """A K3s agent starts its kubelet only when it has reached its server. R: k3s.md 3.1. False: a
+    plain kubelet, which starts its static Pods by itself (kubelet.md 5)."""
     agent_retry_us: int = 2 * SECOND_US
     """An agent that cannot reach its server tries again this often. R: k3s.md 3.1."""
     certificate_life_us: int = 365 * DAY_US

@@ -1,0 +1,355 @@
+"""The two states of a cluster: what its control plane believes, and what is true on its nodes.
+
+Everything here is data with its bookkeeping; the rules that change it are in the `controller_*`
+and `kubelet*` modules. A field says on which side it lies: *listed* ones are the API server's
+copy, *true* ones hold on the machine whether or not anybody can see them.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+import simpy
+from simpy.events import EventPriority
+
+from edgetwin.kubernetes import Claim, Node, RuntimeClass, Service, Workload
+from edgetwin.placement import Room, room
+from edgetwin.versions import Kubernetes, defaults
+
+ControlPlane = Literal["cloud", "local", "local-ha"]
+Condition = Literal["True", "False", "Unknown"]
+
+LONG_AGO_US = -(10**15)
+"""An instant before everything that can matter."""
+
+ENDPOINTS_PRIORITY = EventPriority(5)
+"""Told after all other changes of an instant, so that they are netted (design.md, 4)."""
+
+
+class PodKey(NamedTuple):
+    """Names one Pod for ever: a StatefulSet's Pods keep their name, so incarnations are counted."""
+
+    name: str
+    incarnation: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterSpec:
+    """One control plane with its nodes and what is to run there."""
+
+    name: str
+    """Used in stream names, so it must be the cluster's own."""
+    control_plane: ControlPlane
+    """Where the control plane is; every answer depends on it (facts/k3s.md, 0)."""
+    nodes: tuple[Node, ...]
+    workloads: tuple[Workload, ...] = ()
+    services: tuple[Service, ...] = ()
+    claims: tuple[Claim, ...] = ()
+    runtime_classes: tuple[RuntimeClass, ...] = ()
+    kubernetes: Kubernetes = field(default_factory=defaults)
+    """Version and overrides: `versions.defaults`."""
+    image_bytes: tuple[tuple[str, int], ...] = ()
+    """Compressed size of each image, as pulled over the link; unknown ones have the default."""
+    image_bytes_default: int = 30_000_000
+    """Chosen: a small application image."""
+    image_disk_factor: float = 2.5
+    """Disk taken by an image over its compressed size. Chosen."""
+    image_unpack_bytes_per_s: int = 100_000_000
+    """Compressed bytes unpacked a second. Chosen: one core of a small machine."""
+    registry_bits_per_s: int = 10_000_000
+    """What the registry gives a site until `Cluster.registry` says otherwise."""
+    cold: bool = False
+    """True: nothing is scheduled and no image present at time 0; else all Pods are Ready."""
+    monitor_phase_us: int | None = None
+    """Instant of the monitor's first pass, 0 .. 5 s; None: drawn."""
+
+
+@dataclass(slots=True)
+class NodeState:
+    """A node: the API server's copy, the truth, and what its own proxy believes."""
+
+    node: Node
+    room: Room
+    index: int
+    # The truth
+    linked: bool = True
+    """Packets pass between the node and its control plane."""
+    powered: bool = True
+    booted: bool = True
+    """Its system is up, and K3s has been started (whether or not it got anywhere)."""
+    kubelet: bool = True
+    """The kubelet runs (for K3s: the process that holds it)."""
+    silent: bool = True
+    """The last cut swallowed packets (else it refused connections)."""
+    cut_us: int = LONG_AGO_US
+    """Start of the last loss of contact."""
+    contact: int = 0
+    """Counts losses and regains of contact, so that what an older one planned is void."""
+    boot: int = 0
+    """Counts power cycles and kubelet starts, likewise."""
+    synced: bool = True
+    """The kubelet has listed its Pods since it started or came back."""
+    beating_us: int | None = LONG_AGO_US
+    """First lease renewal of the present spell of contact; None while there is none."""
+    pods: dict[PodKey, "PodState"] = field(default_factory=dict)
+    """Pods bound to the node in the API, and those that only the kubelet still knows."""
+    # The API server's copy
+    ready: Condition = "True"
+    lease_us: int = LONG_AGO_US
+    """Last lease renewal that reached the API server, when the node does not beat."""
+    no_schedule: bool = False
+    """It carries the taint unreachable:NoSchedule."""
+    no_execute_us: int | None = None
+    """Since when it carries the taint unreachable:NoExecute; None: it does not."""
+    # What the proxy of a node without contact still lists, of its own site; None: what the API has
+    view: frozenset[PodKey] | None = None
+
+    @property
+    def no_execute(self) -> bool:
+        """It carries the taint unreachable:NoExecute."""
+        return self.no_execute_us is not None
+
+    @property
+    def contacted(self) -> bool:
+        """The kubelet can speak to an API server, if one is up."""
+        return self.linked and self.powered and self.kubelet
+
+
+@dataclass(slots=True, eq=False)
+class PodState:
+    """A Pod: the API server's copy of it, and what truly runs."""
+
+    key: PodKey
+    workload: Workload
+    number: int
+    """Order of creation in the cluster."""
+    ordinal: int
+    """Identity in a StatefulSet; else the order among the workload's Pods."""
+    node: NodeState | None = None
+    """Where it is bound; None while Pending."""
+    # The API server's copy
+    listed_ready: bool = False
+    """Its Ready condition."""
+    endpoint: bool = False
+    """It is in the endpoint slices of its Services."""
+    deleted_us: int | None = None
+    """Its deletionTimestamp."""
+    gone: bool = False
+    """No longer in the API."""
+    pending: str = ""
+    """Why the scheduler found no node, or why its containers wait."""
+    # The truth
+    known: bool = False
+    """The kubelet has admitted it."""
+    running: bool = False
+    ready: bool = False
+    """It answers requests (its readiness probe, if it has one, has succeeded)."""
+    stopping: bool = False
+    """The kubelet carries out its deletion."""
+    finished: bool = False
+    """Its containers ended for good: restart policy Never, or evicted by the kubelet."""
+    attempt: int = 0
+    """Counts changes of what runs, so that what an older one planned is void."""
+    starts: int = 0
+    """Container starts so far."""
+    started_us: int = LONG_AGO_US
+    exited_us: int = LONG_AGO_US
+    exited_before_us: int = LONG_AGO_US
+    """The exit before the last: liveness restarts wait from this one (kubelet.md, 6)."""
+    backoff_us: int = 0
+    """Crash back-off that the next restart will wait for; 0: none."""
+    backoff_set_us: int = LONG_AGO_US
+    """Last restart, from which the reset of the back-off is counted."""
+    pull_backoff_us: int = 0
+    pull_again_us: int = LONG_AGO_US
+    """No pull is tried before."""
+
+    @property
+    def name(self) -> str:
+        return self.key.name
+
+    @property
+    def live(self) -> bool:
+        """It counts for its controller: in the API, not terminating, not finished."""
+        return not self.gone and self.deleted_us is None and not self.finished
+
+
+class Draws:
+    """Random numbers by purpose: each purpose has its own stream and its own counter."""
+
+    __slots__ = ("_counters", "_draw", "_prefix")
+
+    def __init__(self, draw: Callable[[str, int], int], prefix: str) -> None:
+        self._draw = draw
+        self._prefix = prefix
+        self._counters: dict[str, int] = {}
+
+    def word(self, purpose: str) -> int:
+        """Return the next 64-bit word of *purpose*."""
+        counter = self._counters.get(purpose, 0)
+        self._counters[purpose] = counter + 1
+        return self._draw(f"{self._prefix}/{purpose}", counter)
+
+    def share(self, purpose: str) -> float:
+        """Return the next number in [0, 1) of *purpose*."""
+        return self.word(purpose) / 2**64
+
+    def between(self, purpose: str, low_us: int, high_us: int) -> int:
+        """Return the next whole number in low .. high of *purpose*, evenly drawn."""
+        return low_us + self.word(purpose) % (high_us - low_us + 1)
+
+
+class Stream:
+    """A fast stream of 64-bit words from one drawn seed, for what is drawn many thousand times.
+
+    SplitMix64 (Steele, Lea and Flood, 2014): every API call and every turn in a pass takes one.
+    """
+
+    __slots__ = ("_state",)
+
+    def __init__(self, seed: int) -> None:
+        self._state = seed
+
+    def word(self) -> int:
+        """Return the next word."""
+        self._state = (self._state + 0x9E3779B97F4A7C15) & 0xFFFFFFFFFFFFFFFF
+        z = self._state
+        z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & 0xFFFFFFFFFFFFFFFF
+        z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & 0xFFFFFFFFFFFFFFFF
+        return z ^ (z >> 31)
+
+    def share(self) -> float:
+        """Return the next number in [0, 1)."""
+        return self.word() / 2**64
+
+
+class ClusterState:
+    """What all parts of one cluster share: time, draws, nodes, Pods and the two callbacks."""
+
+    def __init__(
+        self,
+        env: simpy.Environment,
+        spec: ClusterSpec,
+        draw: Callable[[str, int], int],
+        on_endpoints: Callable[[str, str], None],
+        on_event: Callable[[str, str, str], None],
+    ) -> None:
+        self.env = env
+        self.spec = spec
+        self.times = spec.kubernetes
+        self.draws = Draws(draw, spec.name)
+        self.on_endpoints = on_endpoints
+        self.event = on_event
+        self.nodes = {
+            node.name: NodeState(node, room(node), index) for index, node in enumerate(spec.nodes)
+        }
+        self.sites: dict[str, list[NodeState]] = {}
+        for state in self.nodes.values():
+            self.sites.setdefault(state.node.site, []).append(state)
+        self.pods: dict[PodKey, PodState] = {}
+        """Pods in the API, in order of creation."""
+        self.by_workload: dict[str, dict[PodKey, PodState]] = {}
+        """The same by the name of their workload."""
+        self.api_up = True
+        """An API server answers: its processes run and, with etcd, it has a quorum."""
+        self.on_listed: Callable[[PodState], None] = lambda pod: None
+        """Called when the API server's copy of a Pod became more or less ready."""
+        self._numbers = 0
+        self._incarnations: dict[str, int] = {}
+        self._told: dict[tuple[str, str], tuple[PodKey, ...]] = {}
+        self._changed: dict[tuple[str, str], None] = {}
+
+    @property
+    def now(self) -> int:
+        """The present instant in microseconds."""
+        return int(self.env.now)
+
+    def new_pod(self, workload: Workload, name: str, ordinal: int) -> PodState:
+        """Add a Pod to the API, without a node."""
+        incarnation = self._incarnations.get(name, 0)
+        self._incarnations[name] = incarnation + 1
+        pod = PodState(PodKey(name, incarnation), workload, self._numbers, ordinal)
+        self._numbers += 1
+        self.pods[pod.key] = pod
+        self.by_workload.setdefault(workload.name, {})[pod.key] = pod
+        return pod
+
+    def remove_pod(self, pod: PodState) -> None:
+        """Take *pod* out of the API."""
+        pod.gone = True
+        del self.pods[pod.key]
+        del self.by_workload[pod.workload.name][pod.key]
+
+    def later(self, delay_us: int, action: Callable[[], None]) -> None:
+        """Run *action* after *delay_us*."""
+        event = self.env.timeout(delay_us)
+        event.callbacks.append(lambda _: action())
+
+    def ready(self, workload: str, site: str) -> tuple[PodKey, ...]:
+        """Return the Pods that answer at *site*: ready in truth and listed by a proxy there."""
+        states = self.sites.get(site, ())
+        found = [
+            pod
+            for state in states
+            for pod in state.pods.values()
+            if pod.ready and pod.workload.name == workload and self._listed(pod, states)
+        ]
+        found.sort(key=lambda pod: pod.number)
+        return tuple(pod.key for pod in found)
+
+    def _listed(self, pod: PodState, states: "list[NodeState] | tuple[()]") -> bool:
+        return any(
+            state.powered and (pod.endpoint if state.view is None else pod.key in state.view)
+            for state in states
+        )
+
+    def set_listed_ready(self, pod: PodState, ready: bool, why: str = "") -> None:
+        """Change the Ready condition in the API server's copy of *pod*."""
+        if pod.listed_ready != ready and not pod.gone:
+            pod.listed_ready = ready
+            self.event(f"pod/{pod.name}", f"Ready={ready}", why)
+            self.on_listed(pod)
+
+    def endpoints_may_have_changed(self, pod: PodState) -> None:
+        """Have the caller told of *pod*'s workload and site, if the answer differs by then."""
+        if pod.node is None:
+            return
+        self._look_again((pod.node.node.site, pod.workload.name))
+
+    def node_may_have_changed(self, state: NodeState) -> None:
+        """Likewise for every workload with a Pod at the site of *state*."""
+        for each in self.sites[state.node.site]:
+            for pod in each.pods.values():
+                self._look_again((state.node.site, pod.workload.name))
+
+    def _look_again(self, place: tuple[str, str]) -> None:
+        if not self._changed:
+            event = self.env.event()
+            event._ok, event._value = True, None
+            event.callbacks.append(lambda _: self._tell())
+            self.env.schedule(event, priority=ENDPOINTS_PRIORITY)
+        self._changed[place] = None
+
+    def _tell(self) -> None:
+        changed, self._changed = sorted(self._changed), {}
+        for site, workload in changed:
+            answer = self.ready(workload, site)
+            if self._told.get((site, workload), ()) != answer:
+                self._told[site, workload] = answer
+                self.on_endpoints(site, workload)
+
+    def remember(self) -> None:
+        """Take the present answers as told already: the caller asks for them at the start."""
+        for site, states in self.sites.items():
+            for name in {pod.workload.name: None for s in states for pod in s.pods.values()}:
+                self._told[site, name] = self.ready(name, site)
+
+    def freeze(self, state: NodeState) -> None:
+        """Have *state*'s proxy keep what the API lists now for its own site."""
+        if state.view is None:
+            state.view = frozenset(
+                pod.key
+                for each in self.sites[state.node.site]
+                for pod in each.pods.values()
+                if pod.endpoint
+            )

@@ -1,0 +1,482 @@
+"""The node lifecycle controller: who is called Unknown, who is tainted, and when that stops.
+
+Held against facts/k3s.md, 1.1 to 1.3. It looks at all nodes in passes, five seconds from the end
+of one to the start of the next. Passes that could change nothing are not simulated: the next one
+that can is computed from the grid of the idle ones.
+"""
+
+import heapq
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal
+
+import simpy
+
+from edgetwin.engine.cluster_state import LONG_AGO_US, ClusterState, Condition, NodeState, Stream
+from edgetwin.engine.controller_client import Client, Process, TokenBucket, Workers
+from edgetwin.kubernetes import EXCLUDE_DISRUPTION, UNREACHABLE, Taint
+from edgetwin.versions import Kubernetes
+
+ZoneCondition = Literal["Normal", "PartialDisruption", "FullDisruption"]
+
+NO_SCHEDULE = Taint(key=UNREACHABLE, effect="NoSchedule")
+NO_EXECUTE = Taint(key=UNREACHABLE, effect="NoExecute")
+
+
+def zone_condition(total: int, lost: int, times: Kubernetes) -> ZoneCondition:
+    """Return the state of a zone of *total* counted nodes, *lost* of them not Ready (1.3)."""
+    if lost == total > 0:
+        return "FullDisruption"
+    if lost >= times.unhealthy_nodes_min and lost / total >= times.unhealthy_share:
+        return "PartialDisruption"
+    return "Normal"
+
+
+def taint_rate_per_s(condition: ZoneCondition, total: int, times: Kubernetes) -> float:
+    """Return how many nodes a second may be tainted in a zone of *total* nodes (1.3)."""
+    if condition == "PartialDisruption":
+        return times.secondary_rate_per_s if total > times.large_zone_nodes else 0.0
+    return times.eviction_rate_per_s
+
+
+@dataclass(slots=True, eq=False)
+class Zone:
+    """One zone: how many nodes it has and has lost, and its queue for the NoExecute taint."""
+
+    name: str
+    total: int = 0
+    """Nodes that count (1.3: not those labelled exclude-disruption)."""
+    lost: int = 0
+    """Of them, not Ready as the last pass saw them."""
+    condition: ZoneCondition = "Normal"
+    rate_per_s: float = 0.0
+    bucket: TokenBucket | None = None
+    """Limits tainting; None: never."""
+    queue: dict[str, NodeState] = field(default_factory=dict)
+    """Nodes to taint, in order."""
+    tainting: bool = False
+    """The taint loop is at work in this zone, and holds its limiter."""
+    freed: list[simpy.Event] = field(default_factory=list)
+
+
+@dataclass(slots=True, eq=False)
+class View:
+    """What the controller remembers of one node."""
+
+    node: NodeState
+    zone: Zone
+    counted: bool
+    probe_us: int = LONG_AGO_US
+    """When a pass last noticed a renewal."""
+    stamped_us: int = LONG_AGO_US
+    """The renewal that was noticed."""
+    seen: Condition = "True"
+    """Condition at the end of the last pass that looked at it."""
+    queued: bool = False
+    """It has been queued for NoExecute since it was last found Ready, or swept."""
+    at_start: Condition = "True"
+    """Condition in the list that the running pass works from."""
+    turn: tuple[int, int] = (0, 0)
+
+
+class NodeController:
+    """The controller with its passes, its NoSchedule workers and its NoExecute loop."""
+
+    def __init__(
+        self,
+        state: ClusterState,
+        *,
+        restarted: bool,
+        on_taints: Callable[[NodeState], None],
+        on_unknown: Callable[[NodeState], None],
+    ) -> None:
+        self._state = state
+        self._env = state.env
+        self._times = state.times
+        self._on_taints = on_taints
+        self._on_unknown = on_unknown
+        self._client = Client(state.env, state.times, state.draws.word("controller/nodes"))
+        self._stream = Stream(state.draws.word("controller/turns"))
+        self._workers = Workers(state.env, state.times.workers)
+        self._lock = simpy.Resource(state.env, capacity=1)
+        self._zones: dict[str, Zone] = {}
+        self._views: dict[str, View] = {}
+        for node in state.nodes.values():
+            zone = self._zones.setdefault(node.node.zone, Zone(node.node.zone))
+            counted = node.node.label(EXCLUDE_DISRUPTION) is None
+            zone.total += counted
+            self._views[node.node.name] = View(node, zone, counted)
+        for zone in self._zones.values():
+            self._set_rate(zone, state.times.eviction_rate_per_s)
+        self._unsettled: dict[str, View] = {}
+        self._full = 0
+        """Zones in FullDisruption as of the last pass."""
+        self._stopped = False
+        self._turns: list[tuple[tuple[int, int], View]] | None = None
+        self._turn = (0, 0)
+        self._plan = 0
+        self._planned_us: int | None = None
+        self._tick = 0
+        self._tick_us: int | None = None
+        self._looping = False
+        self._new = restarted
+        """Every node is new to a controller that has just started."""
+        self._last_start_us = self._last_end_us = self._first_pass_us(restarted)
+        if restarted:
+            self._take_over()
+
+    def _first_pass_us(self, restarted: bool) -> int:
+        """Return the end of the (virtual) pass before the first one."""
+        if restarted:
+            return self._state.now - self._times.monitor_period_us
+        phase_us = self._state.spec.monitor_phase_us
+        if phase_us is None:
+            phase_us = self._state.draws.between("controller/phase", 0, self._times.pass_us - 1)
+        return phase_us - self._times.monitor_period_us
+
+    def _take_over(self) -> None:
+        """Begin after a restart: every node is new, so its grace starts now (0) and its NoExecute
+        taint is taken back in the first pass."""
+        for view in self._views.values():
+            view.probe_us = self._state.now
+            view.stamped_us = view.node.lease_us
+            view.seen = "True"
+            if view.node.ready != "True" or view.node.beating_us is None:
+                self._unsettled[view.node.node.name] = view
+        self._replan()
+
+    def stop(self) -> None:
+        """Die: nothing of this controller happens any more."""
+        self._stopped = True
+        self._client.stop()
+
+    # What the rest of the cluster tells
+
+    def lease_lost(self, node: NodeState) -> None:
+        """Take note that *node* renews no longer; its last renewal is ``node.lease_us``."""
+        view = self._views[node.node.name]
+        noticed_us = self._noticed_us(node.lease_us)
+        if node.lease_us > view.stamped_us and noticed_us is not None:
+            view.probe_us = max(view.probe_us, noticed_us)
+            view.stamped_us = node.lease_us
+        self._watch(view)
+
+    def condition_posted(self, node: NodeState) -> None:
+        """Take note that the kubelet of *node* has posted its status."""
+        self._watch(self._views[node.node.name])
+        self._state.later(self._times.watch_us, lambda: self._queue_no_schedule(node))
+
+    def _noticed_us(self, lease_us: int) -> int | None:
+        """Return when a pass noticed a renewal at *lease_us*; None if the next one has to."""
+        period_us = self._times.pass_us
+        if lease_us <= self._last_start_us:
+            return self._last_start_us - (self._last_start_us - lease_us) // period_us * period_us
+        if self._turns is not None:
+            return None
+        passed = (self._state.now - self._last_end_us - self._times.monitor_period_us) // period_us
+        grid_us = self._last_end_us + self._times.monitor_period_us
+        steps = max(0, -(-(lease_us - grid_us) // period_us))
+        return grid_us + steps * period_us if steps <= passed else None
+
+    # Passes
+
+    def _watch(self, view: View) -> None:
+        if self._stopped:
+            return
+        self._unsettled[view.node.node.name] = view
+        if self._turns is not None:
+            self._join_pass(view)
+        else:
+            self._replan()
+
+    def _join_pass(self, view: View) -> None:
+        """Give a node that needs a look a place in the running pass, unless its turn is over."""
+        turn = (self._stream.word(), view.node.index)
+        if view.turn < self._turn and turn > self._turn and self._turns is not None:
+            view.turn = turn
+            view.at_start = view.seen
+            heapq.heappush(self._turns, (turn, view))
+
+    def _relevant_us(self, view: View) -> int | None:
+        """Return from when on a pass has something to do for *view*'s node, None if never."""
+        node = view.node
+        if node.ready != view.seen or (node.beating_us is None and node.lease_us > view.stamped_us):
+            return 0
+        if node.ready == "True":
+            if node.no_execute or view.queued:
+                return 0
+            return view.probe_us + self._times.grace_us if node.beating_us is None else None
+        return None if view.queued else 0
+
+    def _replan(self) -> None:
+        """Schedule the next pass that has something to do."""
+        wanted_us: int | None = None
+        for name, view in list(self._unsettled.items()):
+            relevant_us = self._relevant_us(view)
+            if relevant_us is None:
+                del self._unsettled[name]
+            elif wanted_us is None or relevant_us < wanted_us:
+                wanted_us = relevant_us
+        if wanted_us is None:
+            self._planned_us = None
+            return
+        grid_us = self._last_end_us + self._times.monitor_period_us
+        after_us = max(wanted_us + 1, self._state.now)
+        grid_us += max(0, -(-(after_us - grid_us) // self._times.pass_us)) * self._times.pass_us
+        if self._planned_us == grid_us:
+            return
+        self._planned_us = grid_us
+        self._plan += 1
+        plan = self._plan
+        self._state.later(grid_us - self._state.now, lambda: self._begin(plan))
+
+    def _begin(self, plan: int) -> None:
+        if plan == self._plan and not self._stopped and self._planned_us is not None:
+            self._planned_us = None
+            self._env.process(self._pass())
+
+    def _pass(self) -> Process:
+        """Look at every node whose state may change, eight at a time, then at the zones."""
+        self._last_start_us = self._state.now
+        self._turns = []
+        self._turn = (-1, -1)
+        if self._new:
+            self._new = False
+            for view in list(self._unsettled.values()):
+                yield from self._mark_reachable(view)
+        for view in self._unsettled.values():
+            view.turn = (self._stream.word(), view.node.index)
+            view.at_start = view.node.ready
+            self._turns.append((view.turn, view))
+        heapq.heapify(self._turns)
+        workers = min(self._times.workers, len(self._turns))
+        yield self._env.all_of([self._env.process(self._examine_all()) for _ in range(workers)])
+        yield from self._handle_disruption()
+        yield self._env.timeout(self._times.monitor_idle_us)
+        self._turns = None
+        if not self._stopped:
+            self._last_end_us = self._state.now
+            self._replan()
+
+    def _examine_all(self) -> Process:
+        while self._turns:
+            self._turn, view = heapq.heappop(self._turns)
+            yield from self._examine(view)
+
+    def _examine(self, view: View) -> Process:
+        """Decide about one node, as the real controller's monitorNodeHealth does."""
+        node, observed = view.node, view.at_start
+        if node.beating_us is not None:
+            view.probe_us, view.stamped_us = self._state.now, node.beating_us
+        elif node.lease_us > view.stamped_us:
+            view.probe_us, view.stamped_us = self._state.now, node.lease_us
+        current = observed
+        if observed == "True" and self._state.now > view.probe_us + self._times.grace_us:
+            if self._times.lease_read_before_unknown:
+                yield self._client.read()
+            if node.beating_us is None or not self._times.lease_read_before_unknown:
+                yield self._client.write()
+                self._set_unknown(node)
+                current = "Unknown"
+        self._count(view, current)
+
+        decided = current if self._times.taints_in_pass_of_unknown else observed
+        if decided == "True":
+            yield from self._mark_reachable(view)
+        else:
+            if self._lock.count:
+                with self._lock.request() as held:
+                    yield held
+            self._queue_no_execute(view)
+        if current != "True" and observed == "True":
+            self._client.record()
+            yield from self._mark_pods_unready(node)
+
+    def _set_unknown(self, node: NodeState) -> None:
+        node.ready = "Unknown"
+        self._state.event(f"node/{node.node.name}", "Ready=Unknown", "")
+        self._state.later(self._times.watch_us, lambda: self._queue_no_schedule(node))
+        self._on_unknown(node)
+
+    def _mark_pods_unready(self, node: NodeState) -> Process:
+        """Set the Pods of a lost node NotReady, one by one, whatever its zone's state (1.2a)."""
+        for pod in list(node.pods.values()):
+            if pod.listed_ready and not pod.gone:
+                yield self._client.write()
+                self._state.set_listed_ready(pod, False, "NodeNotReady")
+                self._client.record()
+
+    def _count(self, view: View, current: Condition) -> None:
+        if view.counted:
+            view.zone.lost += (current != "True") - (view.seen != "True")
+        view.seen = current
+
+    # Zones
+
+    def _handle_disruption(self) -> Process:
+        """Set each zone's rate by its state; stop and sweep if no node at all is left (1.3)."""
+        zones = [zone for zone in self._zones.values() if zone.total]
+        found = {zone.name: zone_condition(zone.total, zone.lost, self._times) for zone in zones}
+        all_full = all(each == "FullDisruption" for each in found.values())
+        was_full = self._full == len(zones)
+        if all_full and was_full:
+            return
+        if all_full:
+            for view in sorted(self._views.values(), key=lambda view: view.turn):
+                yield from self._mark_reachable(view)
+        elif was_full:
+            for view in self._views.values():
+                view.probe_us = self._state.now
+        for zone in zones:
+            condition = found[zone.name]
+            if all_full:
+                yield from self._change_rate(zone, 0.0)
+            elif was_full or zone.condition != condition:
+                rate = taint_rate_per_s(condition, zone.total, self._times)
+                yield from self._change_rate(zone, rate)
+            if zone.condition != condition:
+                self._state.event(f"zone/{zone.name}", condition, "")
+            self._full += (condition == "FullDisruption") - (zone.condition == "FullDisruption")
+            zone.condition = condition
+
+    def _change_rate(self, zone: Zone, rate_per_s: float) -> Process:
+        """Swap the limiter; whoever is tainting in the zone holds it until done."""
+        while zone.tainting:
+            freed = self._env.event()
+            zone.freed.append(freed)
+            yield freed
+        if rate_per_s != zone.rate_per_s:
+            waiting = zone.bucket is None or zone.bucket.wait_us(self._state.now) > 0
+            self._set_rate(zone, rate_per_s)
+            if zone.bucket is not None and waiting:
+                zone.bucket.drain(self._state.now)
+            self._wake()
+
+    def _set_rate(self, zone: Zone, rate_per_s: float) -> None:
+        zone.rate_per_s = rate_per_s
+        zone.bucket = TokenBucket(rate_per_s, 1) if rate_per_s > 0 else None
+
+    # Taints
+
+    def _queue_no_schedule(self, node: NodeState) -> None:
+        if not self._stopped and (node.ready != "True") != node.no_schedule:
+            self._workers.add(lambda: self._taint_no_schedule(node))
+
+    def _taint_no_schedule(self, node: NodeState) -> Process:
+        wanted = node.ready != "True"
+        if wanted == node.no_schedule:
+            return
+        yield self._client.read()
+        yield self._client.write()
+        self._set_taints(node, no_schedule=wanted)
+        if (node.ready != "True") != wanted:
+            self._queue_no_schedule(node)
+
+    def _set_taints(
+        self, node: NodeState, *, no_schedule: bool | None = None, no_execute: bool | None = None
+    ) -> None:
+        """Change the controllers' taints on *node* and tell everybody who watches."""
+        for taint, old, new in (
+            (NO_SCHEDULE, node.no_schedule, no_schedule),
+            (NO_EXECUTE, node.no_execute, no_execute),
+        ):
+            if new is not None and new != old:
+                sign = "+" if new else "-"
+                self._state.event(
+                    f"node/{node.node.name}", f"{sign}taint unreachable:{taint.effect}", ""
+                )
+        node.no_schedule = node.no_schedule if no_schedule is None else no_schedule
+        if no_execute is not None and no_execute != node.no_execute:
+            node.no_execute_us = self._state.now if no_execute else None
+        added = ((NO_SCHEDULE,) if node.no_schedule else ()) + (
+            (NO_EXECUTE,) if node.no_execute else ()
+        )
+        node.room.taints = node.node.taints + added
+        self._state.later(self._times.watch_us, lambda: self._tell_taints(node))
+
+    def _tell_taints(self, node: NodeState) -> None:
+        if not self._stopped:
+            self._on_taints(node)
+
+    def _tainted_at_start(self, node: NodeState) -> bool:
+        """Say whether the list that the running pass works from shows the NoExecute taint."""
+        return node.no_execute_us is not None and node.no_execute_us <= self._last_start_us
+
+    def _mark_reachable(self, view: View) -> Process:
+        """Take a node out of the queue and its NoExecute taint off, one node at a time."""
+        if not self._tainted_at_start(view.node) and not view.queued:
+            return
+        with self._lock.request() as held:
+            yield held
+            if self._tainted_at_start(view.node):
+                yield self._client.read()
+                yield self._client.write()
+                self._set_taints(view.node, no_execute=False)
+            view.queued = False
+            view.zone.queue.pop(view.node.node.name, None)
+
+    def _queue_no_execute(self, view: View) -> None:
+        name = view.node.node.name
+        if not self._tainted_at_start(view.node):
+            view.queued = False
+            view.zone.queue.pop(name, None)
+        if not view.queued:
+            view.queued = True
+            view.zone.queue[name] = view.node
+            self._wake()
+
+    # The NoExecute loop
+
+    def _wake(self) -> None:
+        """Have the taint loop look at the queues at its next tick that can do something."""
+        if self._looping or self._stopped:
+            return
+        if self._tick_us is not None and self._tick_us <= self._state.now + (
+            self._times.taint_loop_us
+        ):
+            return
+        waits_us = [
+            zone.bucket.wait_us(self._state.now)
+            for zone in self._zones.values()
+            if zone.queue and zone.bucket is not None
+        ]
+        if not waits_us:
+            self._tick_us = None
+            return
+        if self._tick_us is not None and self._tick_us <= self._state.now + min(waits_us):
+            return
+        phase_us = self._stream.word() % self._times.taint_loop_us
+        steps_us = min(waits_us) // self._times.taint_loop_us * self._times.taint_loop_us
+        self._tick_us = self._state.now + steps_us + phase_us
+        self._tick += 1
+        tick = self._tick
+        self._state.later(steps_us + phase_us, lambda: self._look(tick))
+
+    def _look(self, tick: int) -> None:
+        if tick == self._tick and not self._stopped and self._tick_us is not None:
+            self._tick_us = None
+            self._looping = True
+            self._env.process(self._taint_loop())
+
+    def _taint_loop(self) -> Process:
+        """Go over the zones in no particular order and taint whom their limiters let pass."""
+        zones = [zone for zone in self._zones.values() if zone.queue]
+        for zone in sorted(zones, key=lambda _: self._stream.word()):
+            yield from self._taint_zone(zone)
+        self._looping = False
+        self._wake()
+
+    def _taint_zone(self, zone: Zone) -> Process:
+        zone.tainting = True
+        while zone.queue and zone.bucket is not None and not zone.bucket.wait_us(self._state.now):
+            zone.bucket.reserve(self._state.now)
+            name, node = next(iter(zone.queue.items()))
+            if node.ready != "True":
+                yield self._client.read()
+                yield self._client.write()
+                self._set_taints(node, no_execute=True)
+            zone.queue.pop(name, None)
+        zone.tainting = False
+        freed, zone.freed = zone.freed, []
+        for event in freed:
+            event.succeed()
