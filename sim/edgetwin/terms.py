@@ -19,7 +19,7 @@ from edgetwin.kubernetes import Workload
 from edgetwin.model import Scenario, Site, Targets
 
 RETENTION_US = 7 * units.DAY_US
-"""Retention of a collection where neither topology nor manifests say: the guide's 7 d."""
+"""Retention of a collection that was not settled by loading: the guide's 7 d."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def terms_of(scenario: Scenario) -> Terms:
         collections={
             name: CollectionTerms(
                 data_class=collection.data_class,
-                retention_us=collection.retention_us or _retention_us(scenario),
+                retention_us=collection.retention_us or RETENTION_US,
                 synced=collection.data_class != "sensitive",
             )
             for name, collection in topology.collections.items()
@@ -93,14 +93,6 @@ def terms_of(scenario: Scenario) -> Terms:
         },
         record="; ".join(scenario.record.notes[:3]),
     )
-
-
-def _retention_us(scenario: Scenario) -> int:
-    for config_map in scenario.manifests.config_maps:
-        text = dict(config_map.data).get("data_retention")
-        if text:
-            return units.duration_us(text)
-    return RETENTION_US
 
 
 def _room(site: Site, workloads: tuple[Workload, ...]) -> RoomTerms:
