@@ -15,6 +15,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="vector file to run, repeatable; default: this project's own and those of the "
         "folder vectors in EDGETWIN_DATA",
     )
+    parser.addoption(
+        "--heals",
+        metavar="FILE",
+        help="heals of a real OPA agent to hold the simulated one against (-k opa_agent), columns "
+        "as in opa-agent/heals.csv; default: the recording in EDGETWIN_DATA",
+    )
 
 
 def vector_files(config: pytest.Config, kind: str) -> list[Path]:
