@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 from edgetwin.errors import did_you_mean
+from edgetwin.inputs.findings import Findings
 from edgetwin.inputs.folder import Folder, OutsideError
-from edgetwin.inputs.topology import Findings
 from edgetwin.model import Bundle, Topology
 
 SIZE_BYTES_MAX = 64 * 2**20

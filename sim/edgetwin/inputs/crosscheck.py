@@ -3,11 +3,12 @@
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from edgetwin import profiles, units
+from edgetwin import profiles, units, versions
 from edgetwin.errors import Problem, did_you_mean
 from edgetwin.inputs import templates
-from edgetwin.inputs.manifests import Read, matches
-from edgetwin.inputs.topology import Findings
+from edgetwin.inputs.findings import Findings
+from edgetwin.inputs.manifests import Read
+from edgetwin.inputs.workloads import matches
 from edgetwin.kubernetes import Requirement, Selector, Workload
 from edgetwin.model import Node, RequestClass, Site, Topology
 
@@ -27,6 +28,10 @@ def check(topology: Topology, read: Read, findings: Findings) -> None:
     Retention, sync interval and claims must be resolved. Names are looked up among those written
     in the file, so that an entry with a fault of its own is not reported as missing too.
     """
+    try:
+        versions.defaults(topology.kubernetes)
+    except ValueError as error:
+        findings.add(("kubernetes",), *str(error).split("; ", 1))
     _requests(topology, read, findings)
     _services(topology, read, findings)
     _collections(topology, read, findings)
@@ -64,13 +69,14 @@ def _name(
 
 
 def _requests(topology: Topology, read: Read, findings: Findings) -> None:
-    services = {service.name: service for service in read.manifests.services}
+    services = read.names("Service")
     for steps, request in requests(topology):
-        _name(findings, (*steps, "service"), "Service", request.service, services)
+        if read.whole:
+            _name(findings, (*steps, "service"), "Service", request.service, services)
         if request.collection is not None:
             known = written(findings, "collections")
             _name(findings, (*steps, "collection"), "collection", request.collection, known)
-        elif request.kind == "write":
+        elif request.kind == "write" and (*steps, "collection") not in findings.guessed:
             remedy = "add 'collection: NAME', or make it 'kind: read'"
             findings.add((*steps, "kind"), "a write without a collection", remedy)
         if request.policy is not None:
@@ -87,10 +93,9 @@ def _requests(topology: Topology, read: Read, findings: Findings) -> None:
 
 def _services(topology: Topology, read: Read, findings: Findings) -> None:
     manifests = read.manifests
-    names = [service.name for service in manifests.services]
     asked = {request.service for _, request in requests(topology)}
-    for name in topology.services:
-        _name(findings, ("services", name), "Service", name, names)
+    for name in topology.services if read.whole else ():
+        _name(findings, ("services", name), "Service", name, read.names("Service"))
     for service in manifests.services:
         chosen = Selector(labels=service.selector)
         backed = any(
@@ -98,7 +103,7 @@ def _services(topology: Topology, read: Read, findings: Findings) -> None:
             for workload in manifests.workloads
         )
         file, line = read.places["Service", service.namespace, service.name]
-        if service.selector and not backed:
+        if service.selector and not backed and read.whole:
             wanted = ", ".join(f"{key}={value}" for key, value in service.selector)
             found, remedy = f"no workload's Pods carry {wanted}", _nearest(service.selector, read)
             place = f"Service {service.name}: spec.selector"
@@ -129,11 +134,10 @@ def _collections(topology: Topology, read: Read, findings: Findings) -> None:
         if collection.egress is not None:
             known = written(findings, "policies")
             _name(findings, (*steps, "egress"), "policy", collection.egress, known)
-        claim = None
-        if collection.claim is not None:
-            known = list(claims)
-            if _name(findings, (*steps, "claim"), "PersistentVolumeClaim", collection.claim, known):
-                claim = claims[collection.claim]
+        claim = None if collection.claim is None else claims.get(collection.claim)
+        if claim is None and collection.claim is not None and read.whole:
+            known = read.names("PersistentVolumeClaim")
+            _name(findings, (*steps, "claim"), "PersistentVolumeClaim", collection.claim, known)
         interval, retention = topology.sync.interval_us, collection.retention_us
         if interval is not None and retention is not None and retention < interval:
             found = (

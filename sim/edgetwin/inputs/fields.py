@@ -152,7 +152,10 @@ class Fields:
     def plain(self, key: str) -> Pairs:
         """Return the mapping of texts at *key*."""
         below = self.mapping(key)
-        return pairs({each: below.text(each) for each in below.data}) if below else ()
+        if below is None:
+            return ()
+        texts = {each: below.text(each) for each in below.data}
+        return pairs({each: text for each, text in texts.items() if below.data[each] == text})
 
     def labels(self, key: str) -> Pairs:
         """Return the labels at *key*, each checked as Kubernetes does."""

@@ -3,13 +3,13 @@
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from edgetwin import units
 from edgetwin.errors import Problem, ScenarioError, did_you_mean
 from edgetwin.inputs import bundles, crosscheck, document, manifests, storm, topology
+from edgetwin.inputs.assignment import Choice
+from edgetwin.inputs.findings import Findings
 from edgetwin.inputs.folder import Folder, OutsideError
-from edgetwin.inputs.topology import Findings
 from edgetwin.model import Scenario, Topology
 
 SYNC_INTERVAL = "sync_interval"
@@ -58,7 +58,7 @@ def load(
     policies = bundles.read(settled, folder, findings)
     crosscheck.check(settled, read, findings)
     files = [outages] if isinstance(outages, str | os.PathLike) else list(outages or ())
-    choice = storm.Choice(tuple(os.fspath(each) for each in files), rule, mapping, seed)
+    choice = Choice(tuple(os.fspath(each) for each in files), rule, mapping, seed)
     played = storm.read(settled, folder, choice, findings)
     if problems or played is None:
         raise ScenarioError(problems)
@@ -76,8 +76,9 @@ def load(
 
 def _manifests(found: Topology | None, folder: Folder, findings: Findings) -> manifests.Read:
     """Read the manifests that the topology names, sound or not."""
-    names: Any = found.manifests if found else ("manifests.yaml",)
+    names = found.manifests if found else ("manifests.yaml",)
     paths: list[tuple[Path, str]] = []
+    before = len(findings.problems)
     for number, name in enumerate(names):
         steps = ("manifests", number)
         try:
@@ -94,7 +95,10 @@ def _manifests(found: Topology | None, folder: Folder, findings: Findings) -> ma
                 near = sorted(p.name for p in folder.path.glob("*.y*ml") if p != folder.topology)
                 remedy = did_you_mean(name, near) if near else "add it to the folder"
                 findings.add(steps, f"there is no manifest file {name!r}", remedy)
-    return manifests.read(paths, findings.problems, findings.notes)
+    found_all = len(findings.problems) == before
+    read = manifests.read(paths, findings.problems, findings.notes)
+    read.whole &= found_all and ("manifests",) not in (place[:1] for place in findings.guessed)
+    return read
 
 
 def _resolved(found: Topology, read: manifests.Read, findings: Findings) -> Topology:

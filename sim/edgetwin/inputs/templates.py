@@ -5,7 +5,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from edgetwin.errors import did_you_mean
-from edgetwin.inputs.topology import Findings
+from edgetwin.inputs.findings import Findings
 
 FORMS = ("one_of", "integer", "state")
 STATES = ("offline",)
