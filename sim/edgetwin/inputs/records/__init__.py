@@ -13,13 +13,43 @@ from pathlib import Path
 from typing import Any
 
 from edgetwin.errors import Problem, ScenarioError, UsageError, did_you_mean
-from edgetwin.inputs.records import outage_table
+from edgetwin.inputs.records import (
+    aws_iot,
+    cstate,
+    failure_trace_archive,
+    heartbeats,
+    icingadb,
+    incident_tables,
+    index,
+    ioda,
+    kubectl,
+    last_seen,
+    loss_table,
+    mahimahi,
+    matrix,
+    nagios,
+    outage_table,
+    prometheus,
+    ripe_atlas,
+    smokeping,
+    state_table,
+    statuspage,
+    throughput,
+    upptime,
+    uptime_kuma,
+    zabbix,
+)
 from edgetwin.inputs.records.gathered import Gathered, Importer, Options
 from edgetwin.inputs.records.instants import zone_of
 from edgetwin.inputs.records.source import Source, open_source
 from edgetwin.outages import Record, joined
 
-IMPORTERS: tuple[Importer, ...] = (outage_table,)
+IMPORTERS: tuple[Importer, ...] = (
+    prometheus, kubectl, upptime, uptime_kuma, ripe_atlas, ioda, nagios, icingadb, zabbix,
+    statuspage, cstate, aws_iot, smokeping, failure_trace_archive, last_seen, throughput,
+    index, loss_table, *incident_tables.TABLES, state_table, outage_table,
+    matrix, mahimahi, heartbeats,
+)  # fmt: skip
 """Every format, the most particular first: the first that recognises a file reads it."""
 
 
@@ -71,10 +101,9 @@ def _taken(importer: Importer, sources: Sequence[Source], options: Options) -> R
 
 def named(name: str) -> Importer:
     """Return the importer called *name*; raises UsageError if there is none."""
-    for importer in IMPORTERS:
-        if importer.NAME == name:
-            return importer
-    known = [importer.NAME for importer in IMPORTERS]
+    known = {importer.NAME: importer for importer in IMPORTERS}
+    if name in known:
+        return known[name]
     raise UsageError(f"unknown format {name!r}; {did_you_mean(name, known)}")
 
 

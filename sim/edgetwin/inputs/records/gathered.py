@@ -15,6 +15,14 @@ from edgetwin.inputs.records.source import Source
 from edgetwin.outages import Outage, Record, merge, unknown_of, without
 from edgetwin.units import SECOND_US, duration_text
 
+FOREVER_US = 1 << 62
+"""An end after any window, for what stays unknown."""
+
+PROBLEMS_MAX = 50
+"""Wrong rows that are told one by one before the rest is counted. Chosen: two screenfuls."""
+
+SKIP = "mend them, or leave them out with --skip-bad, counted and named"
+
 NAMED_MAX = 20
 """Refused rows that are named one by one; the rest are counted. Chosen: a screenful."""
 
@@ -48,6 +56,10 @@ class Options:
     """A regular expression that the names of Zabbix problems must match."""
     below: float | None = None
     """The value under which a sample is down: Mbit/s, or a share of the site's own median."""
+    above: float | None = None
+    """The value from which on a sample is down, such as pings lost."""
+    vantage_share: float = 0.5
+    """More of a matrix's sites down than this are the prober's own outage: unknown."""
     gap_us: int | None = None
     """The silence that counts as an outage, in delivery, heartbeat and last-seen files."""
 
@@ -96,6 +108,8 @@ class Gathered:
         self._problems: list[Problem] = []
         self._watched: tuple[int, int] | None = None
         self._spanned: tuple[int, int] | None = None
+        self._until: int | None = None
+        self._firsts: dict[str, Change] = {}
 
     # -- what importers say --
 
@@ -133,6 +147,10 @@ class Gathered:
             Outage(site, start_us, end_us, self.options.kind or kind, cause, censored, *err_us)
         )
 
+    def seen_until(self, end_us: int) -> None:
+        """The source was complete until *end_us*: the window reaches there at least."""
+        self._until = max(self._until or end_us, end_us)
+
     def unknown(self, site: str, start_us: int, end_us: int) -> None:
         """Nobody can say how *site* was from *start_us* to *end_us*."""
         self._sites.setdefault(site)
@@ -165,18 +183,7 @@ class Gathered:
         if not ordered:
             return
         self.watched(ordered[0].at_us, ordered[-1].at_us)
-        window = self.options.window_us
-        before = ordered[0]
-        if window and window[0] < before.at_us:
-            if before.first:
-                self.unknown(site, window[0], before.at_us)
-            elif before.state == "up":
-                self.down(
-                    site, window[0], before.at_us, kind=before.kind, cause=before.cause,
-                    censored="L", err_us=(0, before.err_us),
-                )  # fmt: skip
-        elif before.state == "up" and not before.first:
-            self.note(f"{site} was down before the first line of the log; --window says since when")
+        self._firsts[site] = min(ordered[0], self._firsts.get(site, ordered[0]), key=_at)
         since = ordered[0]
         for change in ordered[1:]:
             if change.state != since.state:
@@ -194,9 +201,20 @@ class Gathered:
                 err_us=(since.err_us, change.err_us if change else 0),
             )  # fmt: skip
         elif since.state == "unknown":
-            window = self.options.window_us or self._watched
-            assert window is not None
-            self.unknown(site, since.at_us, change.at_us if change else max(window[1], since.at_us))
+            self.unknown(site, since.at_us, change.at_us if change else FOREVER_US)
+
+    def _state_before(self, site: str, first: Change, window: tuple[int, int]) -> None:
+        """Say how *site* was from the window's start to the *first* line of its log."""
+        if first.at_us <= window[0]:
+            return
+        if first.first:
+            self.unknown(site, window[0], first.at_us)
+        elif first.state == "up":
+            self.note(f"{site} was down before the first line of its log")
+            self.down(
+                site, window[0], first.at_us, kind=first.kind, cause=first.cause, censored="L",
+                err_us=(0, first.err_us),
+            )  # fmt: skip
 
     # -- the record --
 
@@ -206,13 +224,15 @@ class Gathered:
         Raises ScenarioError with every refused row, unless they are to be skipped.
         """
         if self._problems and not self.options.skip_bad:
-            raise ScenarioError(self._problems)
+            raise ScenarioError(_fewer(self._problems))
         if not self._sites:
             raise ScenarioError(
                 [*self._problems, *self._named]
                 or [Problem("the export", 0, "", "it names no site", "export it again")]
             )
         window = self._window()
+        for site in sorted(self._firsts):
+            self._state_before(site, self._firsts[site], window)
         outages, outside = [], 0
         for outage in self._outages:
             clipped = _clipped(outage, window, self.options.window_us is not None)
@@ -268,6 +288,7 @@ class Gathered:
                 [Problem("the export", 0, "", "it holds no time at all", "say --window START/END")]
             )
         low, high = self._spanned
+        high = max(high, self._until or high)
         self.note(
             f"no window given: from the first outage to the end of the last, "
             f"{duration_text(high - low)}; rates need the true one (--window START/END)"
@@ -278,7 +299,7 @@ class Gathered:
 def _clipped(outage: Outage, window: tuple[int, int], told: bool) -> Outage | None:
     """Return *outage* within *window*, censored where it is cut; None if it lies outside.
 
-    In a window that was *told*, what is down at its first instant was so before.
+    In a window that was *told*, what is down at its first or last instant was so beyond it.
     """
     end = window[1] if outage.end_us is None else outage.end_us
     if outage.start_us >= window[1] or end <= window[0]:
@@ -287,10 +308,22 @@ def _clipped(outage: Outage, window: tuple[int, int], told: bool) -> Outage | No
     if outage.start_us < window[0] or (told and outage.start_us == window[0]):
         letters.add("L")
         outage = replace(outage, start_us=window[0], start_err_us=0)
-    if outage.end_us is None or end > window[1] or (end == window[1] and "R" in letters):
+    if outage.end_us is None or end > window[1] or (end == window[1] and (told or "R" in letters)):
         letters = (letters - {"E"}) | {"R"}
         outage = replace(outage, end_us=None, end_err_us=0)
     return replace(outage, censored="".join(letter for letter in "LRE" if letter in letters))
+
+
+def _fewer(problems: list[Problem]) -> list[Problem]:
+    """Return *problems*, or the first of them and how many more there are."""
+    if len(problems) <= PROBLEMS_MAX:
+        return problems
+    more = f"and {len(problems) - PROBLEMS_MAX} more rows are wrong"
+    return [*problems[:PROBLEMS_MAX], Problem(problems[0].file, 0, "", more, SKIP)]
+
+
+def _at(change: Change) -> int:
+    return change.at_us
 
 
 def _netted(changes: Iterable[Change]) -> list[Change]:
@@ -324,11 +357,13 @@ def samples(
     step_us: int | None = None,
     kind: str = "network",
     cause: str = "",
+    slack_us: int | None = None,
 ) -> None:
     """Turn samples (end of the interval it stands for, `up`/`down`/`unknown`) into outages.
 
-    A sample at t stands for (t - step, t]; where none is, the site is unknown, neither up nor
-    down: an outage that meets such a gap is censored there. Two that disagree are unknown.
+    A sample at t stands for (t - step, t]; where none is, the site is unknown. Up to
+    *slack_us* more than a step (half a step by default) is no gap.
+    An outage that meets a gap is censored there. Two that disagree are unknown.
     """
     states: dict[int, str] = {}
     for at_us, state in sighted:
@@ -343,11 +378,12 @@ def samples(
     if step is None:
         gathered.note(f"{site}: a single sample and no --step: nothing can be said")
         return
-    gathered.watched(times[0] - step, times[-1])
+    gathered.watched_only(site, times[0] - step, times[-1])
+    slack = step // 2 if slack_us is None else slack_us
     runs: list[tuple[int, int, str]] = []
     last = times[0] - step
     for at in times:
-        if at - last > step + step // 2:
+        if at - last > step + slack:
             runs.append((last, at - step, "unknown"))
             last = at - step
         if runs and runs[-1][2] == states[at]:
@@ -355,11 +391,6 @@ def samples(
         else:
             runs.append((last, at, states[at]))
         last = at
-    window = gathered.options.window_us
-    if window and times[0] - step > window[0]:
-        runs.insert(0, (window[0], times[0] - step, "unknown"))
-    if window and times[-1] < window[1]:
-        runs.append((times[-1], window[1], "unknown"))
     for k, (start, end, state) in enumerate(runs):
         if state == "unknown":
             gathered.unknown(site, start, end)

@@ -24,6 +24,7 @@ RELATIVE_S_MAX = 100_000_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NUMBER = re.compile(r"[+-]?\d+(?:\.\d*)?(?:[eE][+-]?\d+)?")
 _OFFSET = re.compile(r"([+-])(\d{2}):?(\d{2})")
+_HAS_ZONE = re.compile(r"(?:[Zz]|[+-]\d{2}:?(?:\d{2})?)$")
 _DATE = re.compile(
     r"(\d{1,2})([./-])(\d{1,2})\2(\d{4})"
     r"(?:[ T,]+(\d{1,2}):(\d{2})(?::(\d{2})(?:\.(\d{1,6})\d*)?)?)?\s*([ap]m)?",
@@ -128,11 +129,11 @@ class Clock:
     def __init__(
         self, texts: Iterable[str], *, zone: tzinfo | None = None, order: Order | None = None
     ) -> None:
-        """Raises ValueError if days and months cannot be told apart."""
+        """Raises ValueError if days and months, or the zone, cannot be told."""
         self.zone = zone
         forms: Counter[str] = Counter()
         numbers: Counter[str] = Counter()
-        firsts = seconds = 0
+        firsts = seconds = zoneless = 0
         self._memory: dict[str, int] = {}
         for text in texts:
             if not text:
@@ -143,8 +144,10 @@ class Clock:
             elif match := _DATE.fullmatch(text):
                 forms["date" if match[2] != "." else "dotted"] += 1
                 firsts, seconds = max(firsts, int(match[1])), max(seconds, int(match[3]))
+                zoneless += 1
             else:
                 forms["iso"] += 1
+                zoneless += not _HAS_ZONE.search(text)
         self.form = forms.most_common(1)[0][0] if forms else "iso"
         self.unit = numbers.most_common(1)[0][0] if numbers else "s"
         self.relative = self.form == "number" and self.unit == "relative"
@@ -154,6 +157,9 @@ class Clock:
             raise ValueError(
                 f"days and months can't be told apart ({both}); say --dates dmy or --dates mdy"
             )
+
+        if zone is None and zoneless > sum(forms.values()) / 2:
+            raise ValueError("the times name no zone; say which with --zone, such as -03:00")
 
     @staticmethod
     def _told(firsts: int, seconds: int) -> Order | None:
