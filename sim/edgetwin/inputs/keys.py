@@ -10,7 +10,7 @@ from edgetwin.inputs.element import Steps
 from edgetwin.model import Topology
 
 EXAMPLES = {
-    "Duration": "60s", "Size": "10Gi", "Cores": "500m", "Bandwidth": "10Mbit/s", "Share": "99%",
+    "Duration": "50ms", "Size": "10Gi", "Cores": "500m", "Bandwidth": "10Mbit/s", "Share": "99%",
 }  # fmt: skip
 
 

@@ -5,14 +5,16 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from edgetwin.inputs.element import Steps
 from edgetwin.inputs.findings import Findings
 from edgetwin.inputs.keys import example_of, type_at
 from edgetwin.inputs.settings import with_setting
 from edgetwin.inputs.wording import explain
 from edgetwin.model import Topology
 
-REPAIRS_MAX = 4
-"""How often wrong parts are guessed at. Chosen: a part may be wrong at three depths."""
+REPAIRS_MAX = 8
+"""How often wrong parts are guessed at. Chosen: a wrong value takes two rounds, to be dropped and
+to be filled, at each of four depths."""
 
 
 def read(findings: Findings, settings: Sequence[str] = ()) -> Topology | None:
@@ -37,8 +39,9 @@ def read(findings: Findings, settings: Sequence[str] = ()) -> Topology | None:
             faults = error.errors(include_url=False)
         if attempt == 0:
             explain(faults, findings)
-        # Deepest first, so that a guess inside a part is made before the part is dropped.
-        for fault in sorted(faults, key=lambda fault: -len(fault["loc"])):
+        # Deepest and last first, so that no place moves before it is looked at.
+        ordered = sorted(enumerate(faults), key=lambda pair: (len(pair[1]["loc"]), pair[0]))
+        for _, fault in reversed(ordered):
             data = _guessed(data, fault, findings)
     return None
 
@@ -47,31 +50,49 @@ def read(findings: Findings, settings: Sequence[str] = ()) -> Topology | None:
 
 
 def _guessed(data: Any, fault: Any, findings: Findings) -> Any:
-    """Return a copy of *data* with the place of *fault* dropped, or filled with an example."""
-    steps = [step for step in fault["loc"] if step != "[key]"]
+    """Return a copy of *data* in which the place of *fault* is dropped, or filled if it must be.
+
+    What is missing is filled with an example; where there is none, its mapping is dropped.
+    """
+    steps = tuple(step for step in fault["loc"] if step != "[key]")
+    if fault["type"] != "extra_forbidden" and steps:
+        findings.guessed.append(steps)
+    if fault["type"] != "missing":
+        return _without(data, steps)
+    example = example_of(type_at(steps))
+    if not example:
+        return _without(data, steps[:-1])
+    data = _copied(data, steps[:-1])
+    holder = _at(data, steps[:-1])
+    if isinstance(holder, dict):
+        holder[steps[-1]] = example
+    return data
+
+
+def _without(data: Any, steps: Steps) -> Any:
+    """Return a copy of *data* that has nothing at *steps*."""
     if not steps:
         return data
-    holder = data = _copied(data, steps[:-1])
-    for step in steps[:-1]:
-        try:
-            holder = holder[step]
-        except (KeyError, IndexError, TypeError):
-            return data
-    last = steps[-1]
-    if fault["type"] != "extra_forbidden":
-        findings.guessed.append(tuple(steps))
-    example = example_of(type_at(steps)) if fault["type"] != "extra_forbidden" else ""
-    old = holder.get(last) if isinstance(holder, dict) else None
-    if isinstance(holder, dict) and example and example != old:
-        holder[last] = example
-    elif isinstance(holder, dict):
+    data = _copied(data, steps[:-1])
+    holder, last = _at(data, steps[:-1]), steps[-1]
+    if isinstance(holder, dict):
         holder.pop(last, None)
     elif isinstance(holder, list) and isinstance(last, int) and last < len(holder):
         del holder[last]
     return data
 
 
-def _copied(data: Any, steps: Sequence[str | int]) -> Any:
+def _at(data: Any, steps: Steps) -> Any:
+    """Return what stands at *steps* of *data*, None where that is nothing."""
+    for step in steps:
+        try:
+            data = data[step]
+        except (KeyError, IndexError, TypeError):
+            return None
+    return data
+
+
+def _copied(data: Any, steps: Steps) -> Any:
     """Return *data* with every container down to *steps* copied."""
     if not isinstance(data, dict | list):
         return data
