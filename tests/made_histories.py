@@ -11,7 +11,7 @@ from edgetwin.model import Targets
 from edgetwin.terms import CollectionTerms, RoomTerms, Terms
 from edgetwin.units import DAY_US, HOUR_US, MINUTE_US
 
-STORM_US = 24 * HOUR_US
+STORM_US = 100 * DAY_US
 SETTLE_US = HOUR_US
 CLASS = "store/till/payment"
 
@@ -65,7 +65,7 @@ def made(
     In each outage *issued* requests are made, of which *offline* says how many ended in which
     outcome (the rest ok); between outages as many, all ok. Each stores one sale.
     """
-    ended = {"ok": 0, **{name: 0 for name in OUTCOMES}, **(offline or {})}
+    ended = {"ok": 0, **dict.fromkeys(OUTCOMES, 0), **(offline or {})}
     ended["ok"] = issued - sum(ended.values())
     recorder = Recorder()
     each = outages // sites
@@ -142,7 +142,9 @@ def made(
     )
 
 
-def _span(recorder: Recorder, site: str, start: int, end: int, offline: bool, serving: bool) -> None:
+def _span(
+    recorder: Recorder, site: str, start: int, end: int, offline: bool, serving: bool
+) -> None:
     outage = len(recorder._rows["outages"]) - 1 if offline else -1
     recorder.row(
         "spans",
@@ -209,7 +211,9 @@ def _books(recorder: Recorder, site: str, stored: int, answered: int, late: int)
     )
 
 
-def edited(history: History, table: str, **columns: Sequence[int] | np.ndarray[Any, Any]) -> History:
+def edited(
+    history: History, table: str, **columns: Sequence[int] | np.ndarray[Any, Any]
+) -> History:
     """Return *history* with these columns of *table* put in the place of its own: a lie."""
     kept = history.tables[table]
     changed = {

@@ -29,8 +29,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if not words or words[0] in ("-h", "--help", "--version"):
             return _about(words)
-        if words[0] not in COMMANDS:
-            raise UsageError(f"no command {words[0]!r}; {did_you_mean(words[0], COMMANDS)}")
+        known = [name for name in COMMANDS if _exists(name)]
+        if words[0] not in known:
+            raise UsageError(f"no command {words[0]!r}; {did_you_mean(words[0], known)}")
         command = _module(words[0])
         arguments = _parser(words[0], command).parse_args(words[1:])
         debug = debug or arguments.verbose

@@ -134,7 +134,7 @@ def offline_availability(terms: Terms, storm: Storm) -> Verdict | None:
         details={
             **{name: _stated(measure) for name, measure in measures.items()},
             "confidence_share": confidence,
-            "outages": len(units.number),
+            "outage_count": len(units.number),
             "sites_undecided": sum(answer.result is Result.UNKNOWN for answer in answers),
         },
     )
