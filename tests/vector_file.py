@@ -20,7 +20,7 @@ from edgetwin.checks.consistency_trace import canonical
 from edgetwin.checks.verdict import Verdict
 from edgetwin.engine.replica import ReplicaPlace, ReplicaWorld
 from edgetwin.engine.replicas_site import ReplicaOptions
-from edgetwin.merge.decided import MergePolicy
+from edgetwin.merge.by_policy import MergePolicy
 
 MS = 1000
 VERBS = ("put", "del", "inc", "add", "rem", "setf", "delf", "emit")

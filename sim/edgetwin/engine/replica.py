@@ -23,8 +23,8 @@ from edgetwin.engine.replicas_strategy import (
     whole,
 )
 from edgetwin.errors import UsageError
+from edgetwin.merge.by_policy import MergePolicy
 from edgetwin.merge.clocks import hybrid_local
-from edgetwin.merge.decided import MergePolicy
 from edgetwin.operations import (
     Forgotten,
     LinkChange,

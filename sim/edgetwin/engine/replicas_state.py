@@ -13,9 +13,9 @@ from edgetwin.engine.replicas_strategy import (
     Strategy,
 )
 from edgetwin.errors import UsageError
+from edgetwin.merge.by_policy import Candidate, MergePolicy, Register, merged, policy_input
 from edgetwin.merge.clocks import Order, compared, ticked
 from edgetwin.merge.counters import counted, slots_joined, total
-from edgetwin.merge.decided import Candidate, MergePolicy, Register, merged, policy_input
 from edgetwin.operations import Operation, Value
 
 

@@ -74,7 +74,8 @@ class Settlement:
     winner_side: NDArray[np.int8]
     """``EDGE``, ``CLOUD``, ``BOTH``, ``NEITHER`` or ``UNDECIDED``."""
     edge_last: Integers
-    """Index of the write that the edge shows for the key when the two meet, in its writes."""
+    """Index of the write that the edge shows for the key when the two meet, in its writes; -1: it
+    shows what both held before."""
     cloud_last: Integers
     """The same for the cloud."""
     edge_lost: Integers
@@ -216,8 +217,9 @@ def _last_writer_wins(meeting: _Meeting) -> Settlement:
     edge_wins = (edge_wall >= cloud_wall) if tie else (edge_wall > cloud_wall)
     neither = (edge_last < 0) & (cloud_last < 0)
     winner = np.where(neither, NEITHER, np.where(edge_wins, EDGE, CLOUD)).astype(np.int8)
-    edge_beaten = edge_last[(winner == CLOUD) & (edge_last >= 0)]
-    cloud_beaten = cloud_last[(winner == EDGE) & (cloud_last >= 0)]
+    # A write that was dead on arrival had seen what showed, which is then overwritten knowingly.
+    edge_beaten = edge_last[(winner == CLOUD) & (edge_last == edge.last[at_edge])]
+    cloud_beaten = cloud_last[(winner == EDGE) & (cloud_last == cloud.last[at_cloud])]
     settlement = _settled(
         meeting, keys, winner, edge_last, cloud_last,
         edge_lost=np.sort(np.concatenate((edge_dead, edge_beaten))),
