@@ -24,10 +24,9 @@ def convergence(terms: Terms, storm: Storm) -> Verdict | None:
     backlog = storm.history.column("drains", "backlog_writes")
     failed = waiting & (took > bound)
     passed = waiting & done & ~failed
-    last = np.zeros(len(site), dtype=np.bool_)
-    for number in np.unique(site[waiting]).tolist():
-        mine = np.flatnonzero(waiting & (site == number))
-        last[mine[np.argmax(heal[mine])]] = True
+    latest = np.full(len(storm.sites), -1, dtype=np.int64)
+    np.maximum.at(latest, site[waiting], heal[waiting])
+    last = waiting & (heal == latest[site])
     open_ended = waiting & ~done & ~failed
     # Only the last drain of a site leaves something open: an earlier one handed its rest on.
     undecided = open_ended & last
@@ -97,10 +96,10 @@ def drains(storm: Storm) -> tuple[NDArray[np.int64], NDArray[np.bool_], NDArray[
     done = drained >= 0
     site = storm.site_of("drains")
     offline = history.column("spans", "offline")
-    starts = history.column("spans", "start_us")[offline]
-    start_site = storm.span_site[offline]
-    took = np.where(done, drained - heal, 0)
-    for row in np.flatnonzero(~done).tolist():
-        cuts = starts[(start_site == site[row]) & (starts >= heal[row])]
-        took[row] = (cuts.min() if len(cuts) else storm.run_end_us) - heal[row]
-    return took, done, waiting
+    # One number orders cuts by site and time, so that the next cut after a heal is a search away.
+    beyond = storm.run_end_us + 1
+    cuts = np.sort(storm.span_site[offline] * beyond + history.column("spans", "start_us")[offline])
+    place = np.searchsorted(cuts, site * beyond + heal)
+    following = np.append(cuts, np.iinfo(np.int64).max)[place]
+    next_cut = np.where(following // beyond == site, following % beyond, storm.run_end_us)
+    return np.where(done, drained, next_cut) - heal, done, waiting

@@ -102,8 +102,7 @@ def _still_draining(storm: Storm) -> NDArray[np.bool_]:
     site, heal = storm.site_of("drains"), history.column("drains", "heal_us")
     unfinished = history.column("drains", "drained_us") < 0
     waiting = history.column("drains", "backlog_writes") > 0
-    for row in np.lexsort((heal, site)).tolist():
-        last = heal[row] == heal[site == site[row]].max()
-        if last and unfinished[row] and waiting[row]:
-            stuck[site[row]] = True
+    latest = np.full(len(storm.sites), -1, dtype=np.int64)
+    np.maximum.at(latest, site, heal)
+    stuck[site[(heal == latest[site]) & unfinished & waiting]] = True
     return stuck

@@ -16,7 +16,7 @@ INDENT = 12
 
 GLYPHS = {Result.PASS: "✓", Result.FAIL: "✗", Result.UNKNOWN: "?"}
 ASCII_GLYPHS = {Result.PASS: "+", Result.FAIL: "x", Result.UNKNOWN: "?"}
-_ASCII = str.maketrans({"✓": "+", "✗": "x", "≥": ">", "≤": "<", "…": "~"})
+_ASCII = str.maketrans({"✓": "+", "✗": "x", "≥": ">=", "≤": "<=", "…": "~"})
 _COLORS = {Result.PASS: "32", Result.FAIL: "1;31", Result.UNKNOWN: "33"}
 
 
