@@ -1,9 +1,9 @@
 """The simulated agent against a real one: how long after a heal a new revision decides.
 
 ``pytest tests -k opa_agent --heals FILE`` takes any file with the columns of ``heals.csv``;
-without, the recording under ``EDGETWIN_DATA`` is taken. Each recorded heal is simulated many times, with the
-same polling, mode and length of the cut, the agent at a random point of its polling when the cut
-begins and the new revision published at the heal.
+without, the recording under ``EDGETWIN_DATA`` is taken. Each recorded heal is simulated many
+times, with its polling, mode and length of the cut, the agent at a random point of its polling
+when the cut begins and the new revision published at the heal.
 """
 
 import csv
@@ -129,6 +129,23 @@ def test_heal_to_active_is_told_apart_from_the_real_agent_in_no_mode(heals_file,
 
     assert table
     assert not apart
+
+
+def test_each_recorded_heal_is_one_that_the_model_expects_after_its_own_cut(heals_file):
+    # The share of simulated heals that are sooner is evenly spread if the model is right, cut by
+    # cut; here a wrong dependence on the cut's length cannot hide in the mixture.
+    draws, sooner_shares = Philox(2), []
+    for (kind, mode), heals in recorded_heals(heals_file).items():
+        for index, (cut_s, active_s) in enumerate(heals):
+            if math.isinf(active_s):
+                continue
+            simulated_s = [
+                heal_to_active_s(kind, mode, cut_s, draws, f"{kind}/{mode}/{index}/{turn}")
+                for turn in range(200)
+            ]
+            sooner_shares.append(np.mean([s < active_s for s in simulated_s]))
+
+    assert kolmogorov_smirnov(sooner_shares, np.linspace(0, 1, 10_001))[1] >= P_MIN
 
 
 def test_a_wrong_polling_delay_would_be_told_apart(heals_file):
