@@ -7,13 +7,12 @@ inverse, and `mean`. Values have no unit of their own: seconds and microseconds 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 Floats = NDArray[np.float64]
 
@@ -205,7 +204,7 @@ class Empirical:
         raise TypeError("resampled data have no density")
 
 
-def empirical(values: Sequence[float], *, points_max: int = 500) -> Empirical:
+def empirical(values: ArrayLike, *, points_max: int = 500) -> Empirical:
     """Return the law of *values*; beyond *points_max* different ones, neighbours are averaged."""
     distinct, counts = np.unique(np.asarray(values, dtype=np.float64), return_counts=True)
     if len(distinct) > points_max:
@@ -232,9 +231,7 @@ class Fit:
     """Largest distance between the shares below any value, data against law."""
 
 
-def fits(
-    values: Sequence[float], *, censored: Sequence[bool] | None = None, grid: float = 0.0
-) -> list[Fit]:
+def fits(values: ArrayLike, *, censored: ArrayLike | None = None, grid: float = 0.0) -> list[Fit]:
     """Return the four parametric laws fitted to positive *values* by likelihood, the best first.
 
     *censored* values are lower bounds. *grid* is the step to which the values were rounded: the

@@ -1,0 +1,392 @@
+"""Learns a storm's laws from a record, and shows how far what they give is from the record.
+
+A law stands for the data where its Kolmogorov-Smirnov distance is at most 0.1; else the data are
+resampled. What no formula gives (how many coincidences are chance, how bursty a site's own outages
+must be so that own and shared ones together are as bursty as the record) is found by drawing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgetwin import laws
+from edgetwin.climate import MONTH_US, Climate, Trait, climate, group_sizes, spread, traits
+from edgetwin.errors import UsageError
+from edgetwin.outages import Record
+from edgetwin.storms import Gaps, Rates, StormSpec, generate
+from edgetwin.units import MINUTE_US, SECOND_US
+
+FLAPPING_US = 15 * MINUTE_US
+"""Up for less than this, a site flaps. Chosen: three probes of the five minutes usual."""
+
+OUTAGES_MIN = 20
+"""Fewer outages than this fit anything. Chosen: KS 0.1 means little below."""
+
+TUNING_ROUNDS, TUNING_RUNS = 8, 12
+"""Rounds in which the laws are adjusted, and storms drawn in each. Chosen: the mean of the gap
+variation then moves by less than its own error."""
+
+SHIFTS = 20
+"""Times that the sites' records are shifted apart to see how often starts meet by chance."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which law was taken for what, and how well it fits."""
+
+    what: str
+    law: str
+    ks: float
+    """Of the best law, taken or not."""
+    reason: str
+
+
+@dataclass(frozen=True)
+class Learned:
+    """The settings of a generator, and where they come from."""
+
+    spec: StormSpec
+    choices: tuple[Choice, ...]
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One number of the record against the same number of the storms drawn."""
+
+    trait: Trait
+    low: float
+    middle: float
+    high: float
+    """The 5 %, 50 % and 95 % quantiles over the storms."""
+
+    @property
+    def inside(self) -> bool:
+        """Whether the record's own number lies in the central 90 %."""
+        return self.low <= self.trait.value <= self.high
+
+
+def fit(record: Record, *, zone: str = "+00:00", seed: int = 0) -> Learned:
+    """Return the laws that give storms like *record*; hours and days count in *zone*.
+
+    Raises UsageError if the record has too few outages to learn from.
+    """
+    seen = climate(record)
+    if seen.outages < OUTAGES_MIN:
+        raise UsageError(
+            f"{seen.outages} outages are too few to learn from; bring {OUTAGES_MIN} or more, or "
+            "replay the record itself"
+        )
+    choices: list[Choice] = []
+    offset_us = _offset_us(zone)
+    flapping, bursts = _flapping(seen)
+    shares, sizes, domain_sites = _shared(seen, seed)
+    hits = tuple((np.clip(sizes / domain_sites, 1e-6, 1.0)).round(6).tolist())
+    spec = StormSpec.model_validate(
+        {
+            "rates": _rates(seen, choices),
+            "gaps": _gaps(seen, bursts, choices),
+            "durations": _durations(seen, choices),
+            "shared": {
+                "share": shares,
+                "alike": _alike(seen),
+                "spread": f"{min(seen.grid_us, 5 * MINUTE_US)}us",
+                **({"hits": hits} if hits else {}),
+            },
+            "flapping": flapping,
+            "degraded": _degraded(record, seen),
+            "hours": tuple(seen.hours(offset_us).round(3).tolist()),
+            "days": tuple(seen.days(offset_us).round(3).tolist()),
+            "zone": zone,
+            "kinds": _kinds(seen),
+            "resolution": f"{max(seen.grid_us, SECOND_US)}us",
+        }
+    )
+    return Learned(_tuned(spec, record, seen, seed, choices), tuple(choices))
+
+
+def compare(record: Record, spec: StormSpec, *, runs: int = 100, seed: int = 0) -> list[Compared]:
+    """Draw *runs* storms from *spec* over the sites and window of *record*, and compare."""
+    real = traits(climate(record))
+    drawn = [
+        [trait.value for trait in traits(climate(_like(record, spec, seed + run)))]
+        for run in range(runs)
+    ]
+    return [
+        Compared(trait, *spread([values[k] for values in drawn])) for k, trait in enumerate(real)
+    ]
+
+
+def _like(record: Record, spec: StormSpec, seed: int) -> Record:
+    """Draw a storm over the sites, window and unknown time of *record*."""
+    start_us, end_us = record.window_us
+    drawn = generate(spec, record.group_of(), start_us, end_us - start_us, seed)
+    return replace(drawn, unknown=record.unknown) if record.unknown else drawn
+
+
+def _offset_us(zone: str) -> int:
+    sign = -1 if zone.startswith("-") else 1
+    return sign * (int(zone[1:3]) * 60 + int(zone[4:6])) * MINUTE_US
+
+
+# ---- what can be read off ------------------------------------------------------------------------
+
+
+def _chosen(
+    what: str, fits: list[laws.Fit], choices: list[Choice], count: int
+) -> laws.Fit | None:  # fmt: skip
+    """Return the best fit if it may stand for the data, and write down why or why not."""
+    if not fits:
+        choices.append(Choice(what, "empirical", 1.0, f"{count} values are too few for a law"))
+        return None
+    best = fits[0]
+    if best.ks > laws.KS_FITS_MAX:
+        reason = f"best law {best.law.name} is off by {best.ks:.2f}: resample"
+        choices.append(Choice(what, "empirical", best.ks, reason))
+        return None
+    choices.append(Choice(what, best.law.name, best.ks, f"fits {count} values within {best.ks:.2f}"))  # noqa: E501  # fmt: skip
+    return best
+
+
+def _durations(seen: Climate, choices: list[Choice]) -> dict[str, Any]:
+    longest = int(seen.length_us.max())
+    cap = {"max": f"{longest}us"}
+    best = _chosen("durations", seen.length_fits(), choices, seen.outages)
+    if best is None:
+        data = laws.empirical(seen.length_us)
+        values = tuple(f"{max(1, round(value))}us" for value in data.values)
+        return {"law": "empirical", "values": values, "counts": data.counts, **cap}
+    law = best.law
+    if isinstance(law, laws.Lognormal):
+        median = f"{max(1, round(np.exp(law.mu) * SECOND_US))}us"
+        return {"law": law.name, "median": median, "sigma": round(law.sigma, 4), **cap}
+    mean = {"mean": f"{max(1, round(law.mean * SECOND_US))}us"}
+    if isinstance(law, laws.Exponential):
+        return {"law": law.name, **mean, **cap}
+    assert isinstance(law, laws.Weibull | laws.Gamma)
+    return {"law": law.name, **mean, "shape": round(law.shape, 4), **cap}
+
+
+def _rates(seen: Climate, choices: list[Choice]) -> dict[str, Any]:
+    """Rates across the sites: they fit a lognormal, or each drawn site takes a recorded one's."""
+    months = seen.watched_us / MONTH_US
+    watched = months > 0
+    rates = seen.counts[watched] / months[watched]
+    if (rates > 0).all() and len(rates) >= 8 and rates.min() < rates.max():
+        logs = np.log(rates)
+        law = laws.Lognormal(float(logs.mean()), float(logs.std()))
+        distance = laws.ks(law, rates)
+        if distance <= laws.KS_FITS_MAX:
+            choices.append(
+                Choice("rates", "lognormal", distance, f"{len(rates)} sites within {distance:.2f}")
+            )
+            return {"median_per_month": round(float(np.exp(law.mu)), 4),
+                    "sigma": round(law.sigma, 4)}  # fmt: skip
+    else:
+        distance = 1.0
+    choices.append(Choice("rates", "empirical", distance, f"{len(rates)} sites: resample"))
+    return {"values": tuple(rates.round(4).tolist())}
+
+
+def _flapping(seen: Climate) -> tuple[dict[str, Any], NDArray[np.bool_]]:
+    """Return the settings of flapping, and which ups (see `Climate.ups_us`) are inside bursts."""
+    ups, _ = seen.ups_us
+    inside = ups < min(FLAPPING_US, np.median(ups) / 10 if len(ups) else 0)
+    bursts = int((inside & ~np.concatenate((np.zeros(1, bool), inside[:-1]))).sum())
+    episodes = seen.outages - int(inside.sum())
+    if bursts < 5 or bursts < 0.01 * episodes:
+        return {}, np.zeros(len(ups), bool)
+    return {
+        "share": round(bursts / episodes, 4),
+        "pieces": max(2.0, round(1 + int(inside.sum()) / bursts, 3)),
+        "up": f"{max(1, round(float(ups[inside].mean())))}us",
+    }, inside
+
+
+def _gaps(seen: Climate, bursts: NDArray[np.bool_], choices: list[Choice]) -> dict[str, Any]:
+    """Ups between outages (not those of a burst), each over the mean of its own site."""
+    ups, site = seen.ups_us
+    ups, site = ups[~bursts].astype(np.float64), site[~bursts]
+    count = np.bincount(site, minlength=len(seen.sites))
+    mean = np.bincount(site, weights=ups, minlength=len(seen.sites)) / np.maximum(count, 1)
+    # Few gaps of one site say little about their own mean.
+    usable = (count[site] >= 5) & (ups > 0)
+    relative = ups[usable] / mean[site[usable]]
+    if len(relative) < OUTAGES_MIN:
+        choices.append(
+            Choice("gaps", "weibull", 1.0, f"{len(relative)} gaps are too few: the default")
+        )
+        return {}
+    best = _chosen("gaps", laws.fits(relative), choices, len(relative))
+    if best is None:
+        law = laws.empirical(relative, points_max=400)
+        return {"law": "empirical", "values": tuple(
+            round(value, 6) for value, n in zip(law.values, law.counts, strict=True)
+            for _ in range(n)
+        )}  # fmt: skip
+    if isinstance(best.law, laws.Weibull | laws.Gamma):
+        return {"law": best.law.name, "shape": round(best.law.shape, 4)}
+    if isinstance(best.law, laws.Lognormal):
+        return {"law": "lognormal", "sigma": round(best.law.sigma, 4)}
+    return {"law": "exponential"}
+
+
+def _shared(seen: Climate, seed: int) -> tuple[float, NDArray[np.float64], float]:
+    """Return the share of outages in shared events, the events' sizes, and the domains' size.
+
+    How many groups of each size arise by chance is seen by shifting every site's record by whole
+    days of its own, which keeps hours and bursts; what exceeds that is shared.
+    """
+    groups = sorted(set(seen.groups))
+    members = np.array([groups.index(group) for group in seen.groups])
+    domain = members[seen.site] if seen.outages else members[:0]
+    rng = np.random.Generator(np.random.Philox(seed))
+    days = max(1, int((seen.window_us[1] - seen.window_us[0]) // (24 * 60 * MINUTE_US)))
+    span = days * 24 * 60 * MINUTE_US
+    observed = np.zeros(len(seen.sites) + 2)
+    chance = np.zeros(len(seen.sites) + 2)
+    weight = 0.0
+    for number in range(len(groups)):
+        mine = domain == number
+        sites = int((members == number).sum())
+        starts, site = seen.start_us[mine], seen.site[mine]
+        if sites < 2 or not len(starts):
+            continue
+        weight += sites * len(starts)
+        observed += _size_counts(np.sort(starts), len(observed))
+        for _ in range(SHIFTS):
+            shift = rng.integers(days, size=len(seen.sites)) * (span // days)
+            moved = (starts - seen.window_us[0] + shift[site]) % span
+            chance += _size_counts(np.sort(moved), len(chance)) / SHIFTS
+    size = np.arange(len(observed))
+    excess = np.maximum(observed - chance, 0)
+    excess[:2] = 0
+    share = float((excess * size).sum() / max(seen.outages, 1))
+    events = np.repeat(size, np.rint(excess).astype(int)).astype(np.float64)
+    domain_sites = weight / max(1.0, float(observed @ size))
+    return min(share, 0.95) if len(events) else 0.0, events, max(domain_sites, 1.0)
+
+
+def _size_counts(starts: NDArray[np.int64], slots: int) -> NDArray[np.float64]:
+    counts = np.bincount(np.minimum(group_sizes(starts), slots - 1), minlength=slots)
+    return counts.astype(np.float64)
+
+
+def _alike(seen: Climate) -> float:
+    """Return the correlation of the logarithms of lengths within groups of three or more."""
+    order = np.argsort(seen.start_us, kind="stable")
+    logs = np.log(np.maximum(seen.length_us[order], 1).astype(np.float64))
+    sizes = group_sizes(seen.start_us[order])
+    variance = float(logs.var())
+    if variance == 0:
+        return 1.0
+    ends = np.cumsum(sizes)
+    inner = [
+        float(logs[end - size : end].var(ddof=1))
+        for end, size in zip(ends.tolist(), sizes.tolist(), strict=True)
+        if size >= 3
+    ]
+    return round(min(max(1 - float(np.mean(inner)) / variance, 0.0), 1.0), 3) if inner else 0.0
+
+
+def _degraded(record: Record, seen: Climate) -> dict[str, Any]:
+    if not seen.degraded_us or not seen.site_months:
+        return {}
+    law = laws.empirical(seen.degraded_us, points_max=100)
+    return {
+        "per_month": round(len(seen.degraded_us) / seen.site_months, 5),
+        "durations": {
+            "law": "empirical",
+            "values": tuple(f"{max(1, round(value))}us" for value in law.values),
+            "counts": law.counts,
+        },
+    }
+
+
+def _kinds(seen: Climate) -> dict[str, float]:
+    kinds = sorted(set(seen.kinds))
+    shares = {kind: round(seen.kinds.count(kind) / seen.outages, 4) for kind in kinds}
+    largest = max(shares, key=lambda kind: shares[kind])
+    shares[largest] = round(shares[largest] + 1 - sum(shares.values()), 6)
+    return shares
+
+
+# ---- what has to be found by drawing -------------------------------------------------------------
+
+
+def _tuned(
+    spec: StormSpec, record: Record, seen: Climate, seed: int, choices: list[Choice]
+) -> StormSpec:
+    """Adjust rate, shared share and burstiness until drawn storms have the record's on average."""
+    real = {trait.name: trait.value for trait in traits(seen)}
+    burst = 1.0
+    for _ in range(TUNING_ROUNDS):
+        mean = _means(record, spec, seed)
+        if mean["rate"] > 0:
+            spec = _rescaled(spec, real["rate"] / mean["rate"])
+        if spec.shared.hits and 0 < mean["start together"] < 1:
+            # Odds move the share without leaving 0..1.
+            odds = _odds(real["start together"]) / _odds(mean["start together"])
+            share = _odds(spec.shared.share) * odds
+            shared = spec.shared.model_copy(
+                update={"share": round(min(max(share / (1 + share), 0.005), 0.95), 4)}
+            )
+            spec = spec.model_copy(update={"shared": shared})
+        if real["gap variation"] > 0 and mean["gap variation"] > 0:
+            step = (real["gap variation"] / mean["gap variation"]) ** 1.5
+            spec, burst = _burstier(spec, step), burst * step
+    if abs(burst - 1) > 0.02:
+        choices.append(
+            Choice("gaps", spec.gaps.law, 0.0, f"made {burst:.2f} times as bursty, so that own and "
+                   "shared outages together vary as the record's")
+        )  # fmt: skip
+    return spec
+
+
+def _odds(share: float) -> float:
+    share = min(max(share, 1e-3), 1 - 1e-3)
+    return share / (1 - share)
+
+
+def _means(record: Record, spec: StormSpec, seed: int) -> dict[str, float]:
+    """Return each trait's median over a few storms, of always the same seeds."""
+    drawn = [
+        traits(climate(_like(record, spec, seed + 1_000_000 + run))) for run in range(TUNING_RUNS)
+    ]
+    return {
+        drawn[0][k].name: float(np.median([found[k].value for found in drawn]))
+        for k in range(len(drawn[0]))
+    }
+
+
+def _rescaled(spec: StormSpec, factor: float) -> StormSpec:
+    rates = spec.rates
+    changed: Rates
+    if rates.values is not None:
+        values = tuple(round(value * factor, 5) for value in rates.values)
+        changed = rates.model_copy(update={"values": values})
+    else:
+        median = round(rates.median_per_month * factor, 5)
+        changed = rates.model_copy(update={"median_per_month": median})
+    return spec.model_copy(update={"rates": changed})
+
+
+def _burstier(spec: StormSpec, factor: float) -> StormSpec:
+    """Return *spec* with gaps whose logarithms spread *factor* times as wide."""
+    gaps = spec.gaps
+    changed: Gaps
+    if gaps.values is not None:
+        powers = np.maximum(np.asarray(gaps.values), 1e-9) ** min(max(factor, 0.5), 2.0)
+        values = tuple((powers / powers.mean()).round(6).tolist())
+        changed = gaps.model_copy(update={"values": values})
+    elif gaps.sigma is not None:
+        changed = gaps.model_copy(update={"sigma": round(min(gaps.sigma * factor, 5.0), 4)})
+    elif gaps.shape is not None:
+        shape = round(min(max(gaps.shape / factor, 0.1), 20.0), 4)
+        changed = gaps.model_copy(update={"shape": shape})
+    else:
+        changed = Gaps.model_validate({"law": "gamma", "shape": round(1 / factor, 4)})
+    return spec.model_copy(update={"gaps": changed})
