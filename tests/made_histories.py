@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from edgetwin.checks import Verdict, check
 from edgetwin.history import OUTCOMES, History, Recorder
 from edgetwin.model import Targets
 from edgetwin.terms import CollectionTerms, RoomTerms, Terms
@@ -220,3 +221,17 @@ def edited(
         name: np.asarray(values).astype(kept[name].dtype) for name, values in columns.items()
     }
     return replace(history, tables={**history.tables, table: {**kept, **changed}})
+
+
+def changed(history: History, row: int, **by: int) -> History:
+    """Return *history* with the counts of one *row* of `writes` moved by so much: a lie."""
+    columns = {}
+    for name, amount in by.items():
+        columns[name] = history.column("writes", name).copy()
+        columns[name][row] += amount
+    return edited(history, "writes", **columns)
+
+
+def judged(name: str, history: History, given: Terms = TERMS) -> Verdict:
+    """Return the verdict of the check *name*."""
+    return check(given, history)[name]
