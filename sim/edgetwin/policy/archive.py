@@ -11,7 +11,6 @@ import posixpath
 import tarfile
 import zlib
 from dataclasses import dataclass
-from typing import IO
 
 from edgetwin.policy.errors import ArchiveError
 
@@ -29,14 +28,14 @@ class ArchiveLimits:
 class _Metered(io.RawIOBase):
     """A stream that refuses to give more than *limit_bytes* bytes."""
 
-    def __init__(self, source: IO[bytes], limit_bytes: int) -> None:
+    def __init__(self, source: gzip.GzipFile, limit_bytes: int) -> None:
         self.source = source
         self.left_bytes = limit_bytes
 
     def readable(self) -> bool:
         return True
 
-    def read(self, size: int = -1) -> bytes:
+    def read(self, size: int = -1, /) -> bytes:
         block = self.source.read(self.left_bytes + 1 if size < 0 else size)
         self.left_bytes -= len(block)
         if self.left_bytes < 0:

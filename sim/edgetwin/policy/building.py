@@ -168,7 +168,7 @@ def write(folder: Path, bundles: Mapping[str, bytes], content: Mapping[str, Any]
 def differences(
     folder: Path, bundles: Mapping[str, bytes], content: Mapping[str, Any]
 ) -> list[Problem]:
-    """Return how the files in *folder* differ from *bundles* and their lock; nothing if they do not."""
+    """Return how the files in *folder* differ from *bundles* and their lock."""
     found = []
     for name, raw in bundles.items():
         path = folder / name
@@ -187,7 +187,7 @@ def differences(
 
 
 def locked_differences(folder: Path) -> list[Problem]:
-    """Return how sources and bundles in *folder* differ from the lock, without building anything."""
+    """Return how sources and bundles in *folder* differ from the lock, building nothing."""
     path = folder / LOCK
     content = json.loads(path.read_text(encoding="utf-8"))
     found = []

@@ -5,7 +5,7 @@ Layout and keys as OPA writes them (facts/opa-wasm.md, 2.1). Nothing of the modu
 
 import hashlib
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -118,9 +118,9 @@ def check_roots(bundles: Sequence[Bundle]) -> None:
         owned += [(root, bundle.name) for root in bundle.roots]
 
 
-def _bare(name: str, raw: bytes, keys: Collection[str] | None) -> Bundle:
+def _bare(name: str, raw: bytes, keys: Mapping[str, Key] | None) -> Bundle:
     if keys:
-        verify(name, {MODULE_PATH: raw}, dict.fromkeys(keys), "")
+        verify(name, {MODULE_PATH: raw}, keys, "")
     digest = hashlib.sha256(raw).hexdigest()
     return Bundle(name, "", ("",), (), {}, raw, digest, len(raw))
 

@@ -94,7 +94,7 @@ def forget_compiled() -> None:
 
 
 def _key(wasm: bytes, metering: Metering) -> str:
-    """Return the name of the compiled *wasm*: it changes with all that the machine code hangs on."""
+    """Return the name of the compiled *wasm*: it changes with all that its code hangs on."""
     return hashlib.sha256(f"{_machine()}\n{metering.value}\n".encode() + wasm).hexdigest()
 
 

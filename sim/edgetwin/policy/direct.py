@@ -14,7 +14,7 @@ from typing import Any
 import wasmtime
 from wasmtime import _ffi as ffi
 
-from edgetwin.policy.guest import HostFault, HostFunction, IMPORTS, PublicGuest, function_type
+from edgetwin.policy.guest import IMPORTS, HostFault, HostFunction, PublicGuest, function_type
 
 _Callback = ctypes.CFUNCTYPE(
     ctypes.c_size_t, ctypes.c_void_p, ctypes.c_void_p, ctypes.POINTER(ctypes.c_uint32),
@@ -179,7 +179,9 @@ class DirectGuest(PublicGuest):
             pointer = ctypes.cast(error, ctypes.POINTER(ffi.wasmtime_error_t))
             raised = wasmtime.WasmtimeError._from_ptr(pointer)
         else:
-            raised = wasmtime.Trap._from_ptr(ctypes.cast(trap, ctypes.POINTER(ffi.wasm_trap_t)))
+            raised = wasmtime.Trap._from_ptr(
+                ctypes.cast(trap or 0, ctypes.POINTER(ffi.wasm_trap_t))
+            )
         fault, self.fault = self.fault, None
         if fault is not None:
             raise HostFault(fault) from None
@@ -224,7 +226,7 @@ SELF_TEST = """
 def _examine(kind: type[PublicGuest]) -> list[Any]:
     """Return what *kind* makes of the self-test module: calls, callbacks, memory, failures."""
     engine = wasmtime.Engine()
-    module = wasmtime.Module(engine, wasmtime.wat2wasm(SELF_TEST))
+    module = wasmtime.Module(engine, bytes(wasmtime.wat2wasm(SELF_TEST)))
     seen: list[Any] = []
 
     def host(*arguments: int) -> int:

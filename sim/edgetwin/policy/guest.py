@@ -40,7 +40,7 @@ IMPORTS = {
 }  # fmt: skip
 
 
-class HostFault(Exception):
+class HostFault(Exception):  # noqa: N818
     """Raised in place of a trap that a host function asked for; *cause* is what it raised."""
 
     def __init__(self, cause: BaseException) -> None:

@@ -36,7 +36,7 @@ Builtin = Callable[..., Any]
 """A built-in function over Rego values; a ValueError from it makes the expression undefined."""
 
 
-class _Abort(Exception):
+class _Abort(Exception):  # noqa: N818
     """The module called ``opa_abort`` with this text."""
 
 
@@ -115,7 +115,8 @@ class Instance:
         )
         pointer = self.guest.exports.get(STACK_POINTER)
         self._stack_pointer = pointer if isinstance(pointer, wasmtime.Global) else None
-        self._stack_top = pointer.value(self.store) if self._stack_pointer else 0
+        top = self._stack_pointer.value(self.store) if self._stack_pointer else 0
+        self._stack_top = int(top)
         self.guest.call("opa_malloc", 0)
         self.base = self.heap = self.guest.call("opa_heap_ptr_get")
         self.loaded_bytes = 0
@@ -340,17 +341,11 @@ class Instance:
             result = self._builtins[number](*operands)
         except (ValueError, OverflowError, RecursionError):
             return 0
-        if result is NOTHING:
-            return 0
         text = values.dump(result).encode("utf-8", "replace")
         room = guest.call("opa_malloc", len(text))
         if not guest.write(room, text):
             raise _Abort("opa_malloc: failed")
         return guest.call("opa_value_parse", room, len(text))
-
-
-NOTHING = object()
-"""What a built-in returns to be undefined without being wrong."""
 
 
 def data_text(name: str, document: Any) -> bytes:

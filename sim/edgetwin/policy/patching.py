@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import unquote
 
 
-class PatchFault(ValueError):
+class PatchFault(ValueError):  # noqa: N818
     """An operation that cannot be applied; the text names its path."""
 
 

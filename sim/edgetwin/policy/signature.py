@@ -1,4 +1,4 @@
-"""Signed bundles: the token in ``.signatures.json`` verifies, and covers exactly the files there are.
+"""Signed bundles: the token in ``.signatures.json`` verifies, and covers exactly the files.
 
 The rules are OPA's (facts/opa-wasm.md, 2.1): one token; the key is chosen by the token's key id and
 the algorithm is the key's own, never the token's; JSON and YAML files are hashed in a canonical
@@ -134,7 +134,7 @@ def _compare(name: str, files: Mapping[str, bytes], claims: Mapping[str, Any]) -
 
 
 def _canonical(name: str, path: str, raw: bytes) -> bytes:
-    """Return the bytes of a file that are hashed: sorted and without spaces if it is JSON or YAML."""
+    """Return the bytes of a file that are hashed: sorted and without spaces if JSON or YAML."""
     base = path.rpartition("/")[2]
     if base in {"data.yaml", "data.yml"}:
         return _sorted_json(documents.yaml_document(name, path, raw)).encode()

@@ -4,7 +4,7 @@ from typing import Final
 
 
 class _Undefined:
-    """No rule gave a value. It is neither false nor null, and has no truth: ask ``is UNDEFINED``."""
+    """No rule gave a value: neither false nor null. It has no truth; ask ``is UNDEFINED``."""
 
     def __repr__(self) -> str:
         return "UNDEFINED"

@@ -272,6 +272,23 @@ def dump(value: Any) -> str:
     return f"{{{','.join(f'{dump(key)}:{dump(item)}' for key, item in ordered)}}}"
 
 
+def rego_text(value: Any) -> str:
+    """Return *value* as OPA prints it, with a space behind each comma and colon.
+
+    >>> rego_text({"a": [1, RegoSet()]})
+    '{"a": [1, set()]}'
+    """
+    if isinstance(value, list | RegoSet) and len(value):
+        opening, closing = "[]" if isinstance(value, list) else "{}"
+        return opening + ", ".join(map(rego_text, value)) + closing
+    pairs = pairs_of(value)
+    if pairs:
+        ordered = sorted(pairs, key=lambda pair: order_key(pair[0]))
+        inside = ", ".join(f"{rego_text(key)}: {rego_text(item)}" for key, item in ordered)
+        return f"{{{inside}}}"
+    return dump(value)
+
+
 def to_json(value: Any) -> Any:
     """Return *value* as plain JSON: sets as lists in OPA's order, keys as strings."""
     if isinstance(value, RegoSet):

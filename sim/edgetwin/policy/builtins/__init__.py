@@ -2,12 +2,14 @@
 
 A family is a module of this package with a dict ``FUNCTIONS`` from Rego names to functions over
 Rego values, and ``CONTEXT_FUNCTIONS`` for those that look at the world. A ValueError raised by one
-makes the expression undefined, as an error of a built-in does in OPA.
+makes the expression undefined, as an error of a built-in does in OPA. A family that stands on an
+optional library names it in ``REQUIRES``; without it, its built-ins are refused with the remedy.
 """
 
 from collections.abc import Callable
-from functools import cache, partial
+from functools import partial
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 from edgetwin.policy.context import DecisionContext
@@ -20,7 +22,10 @@ IMPURE = frozenset(
 )  # fmt: skip
 """What OPA calls nondeterministic (capabilities/v1.20.2.json): their policies are not memoised."""
 
-FAMILIES: tuple[str, ...] = ("world",)
+FAMILIES = (
+    "text", "clock", "quantities", "structures", "patterns", "addresses", "digests", "encodings",
+    "tokens", "world",
+)  # fmt: skip
 """Modules of this package, in the order in which they are asked."""
 
 
@@ -35,12 +40,16 @@ def find(name: str, context: Callable[[], DecisionContext]) -> Callable[..., Any
     """
     for family in FAMILIES:
         module = import_module(f"{__name__}.{family}")
-        if name in module.FUNCTIONS:
-            function: Callable[..., Any] = module.FUNCTIONS[name]
-            return function
-        if name in getattr(module, "CONTEXT_FUNCTIONS", {}):
-            return partial(_with_context, module.CONTEXT_FUNCTIONS[name], context)
-    raise Unavailable("this host does not have it; pass it as builtin_functions")
+        pure: dict[str, Callable[..., Any]] = module.FUNCTIONS
+        worldly: dict[str, Callable[..., Any]] = getattr(module, "CONTEXT_FUNCTIONS", {})
+        if name not in pure and name not in worldly:
+            continue
+        if hasattr(module, "REQUIRES") and find_spec(module.REQUIRES) is None:
+            raise Unavailable("pip install 'edgetwin[policy]'")
+        if name in pure:
+            return pure[name]
+        return partial(_with_context, worldly[name], context)
+    raise Unavailable("this host does not have it; pass your own as builtin_functions")
 
 
 def _with_context(
