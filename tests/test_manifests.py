@@ -388,7 +388,7 @@ def test_no_damage_to_a_manifest_breaks_the_reader(data):
         holder = objects
         for step in path[:-1]:
             holder = holder[step]
-        holder[path[-1]] = data.draw(JUNK)
+        holder[path[-1]] = copy.deepcopy(data.draw(JUNK))
 
     found, problems, _ = read(yaml.safe_dump_all(objects, allow_unicode=True))
 

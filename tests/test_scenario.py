@@ -1,6 +1,8 @@
 # ruff: noqa: E501 - messages stand here as they are shown
 """A folder becomes a scenario: everything that does not fit is said at once, or it is complete."""
 
+import contextlib
+import copy
 import gzip
 import os
 import pickle
@@ -11,6 +13,9 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from edgetwin.errors import ScenarioError, UsageError
 from edgetwin.inputs.scenario import load
@@ -575,3 +580,43 @@ def test_loading_imports_neither_the_engine_nor_what_only_runs_need():
     )
 
     assert done.stdout.strip() == "[]"
+
+
+# ---- damage --------------------------------------------------------------------------------------
+
+JUNK = st.sampled_from(
+    [None, True, -1, 0, 3.5, "", "x", "60s", "Ünïcode", [], {}, [[]], [None], {"a": {}}, 10**30,
+     float("nan"), "9" * 200, "../x", {"state": []}]
+)  # fmt: skip
+
+
+def places(tree, path=()):
+    """Return every place in *tree*, in order."""
+    found = []
+    for step, value in tree.items() if isinstance(tree, dict) else enumerate(tree):
+        found.append((*path, step))
+        if isinstance(value, dict | list):
+            found += places(value, (*path, step))
+    return found
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_no_damage_to_a_topology_breaks_loading(folder, data):
+    tree = yaml.safe_load(TOPOLOGY)
+    for _ in range(data.draw(st.integers(1, 3))):
+        path = data.draw(st.sampled_from(places(tree)))
+        holder = tree
+        for step in path[:-1]:
+            holder = holder[step]
+        if data.draw(st.booleans()) or not isinstance(holder, dict):
+            holder[path[-1]] = copy.deepcopy(data.draw(JUNK))
+        else:
+            holder[data.draw(st.sampled_from(["x", "count", "at", "law", "é"]))] = copy.deepcopy(
+                data.draw(JUNK)
+            )
+    (folder / "topology.yaml").write_text(yaml.safe_dump(tree, allow_unicode=True))
+
+    # Anything but a ScenarioError would be a fault of ours.
+    with contextlib.suppress(ScenarioError):
+        load(folder)
