@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 
 from edgetwin.engine.agent import Agent, AgentSettings
 from edgetwin.engine.agent_log import DecisionLog, LogSettings
-from edgetwin.engine.agent_loop import (
+from edgetwin.engine.agent_loop import PollLoop
+from edgetwin.engine.agent_protocol import (
     KEEPALIVE_US,
     LoopSettings,
     Mode,
     Offer,
     Phase,
-    PollLoop,
     retransmissions_us,
 )
 from edgetwin.streams import Philox, named
@@ -112,7 +112,7 @@ def test_half_a_year_of_cuts_with_nothing_to_fetch_draws_nothing():
 def test_where_a_mixed_loop_stands_is_drawn_from_the_law_that_walking_gives():
     polling = LoopSettings(60 * SECOND_US, 120 * SECOND_US)
     walked_us, drawn_us = [], []
-    at_us = 63 * 90 * SECOND_US
+    at_us = 27 * 90 * SECOND_US  # one poll short of being jumped over
     for index in range(3_000):
         loop = PollLoop(polling, named(Philox(index), "walk"), 0)
         loop.advance(at_us, Mode.OK, Offer.SAME)
@@ -120,33 +120,57 @@ def test_where_a_mixed_loop_stands_is_drawn_from_the_law_that_walking_gives():
         jumped = PollLoop(polling, named(Philox(index), "jump"), 0)
         jumped.forget()
         jumped.advance(at_us, Mode.OK, Offer.SAME)
+        assert jumped.phase is Phase.WAIT
         drawn_us.append(jumped.until_us - at_us)
 
     assert kolmogorov_smirnov(walked_us, drawn_us)[1] > 0.01
     assert max(drawn_us) < 120 * SECOND_US
 
 
-@pytest.mark.parametrize("mode", [Mode.REFUSE, Mode.HANG, Mode.DROP])
-def test_where_a_mixed_back_off_stands_is_drawn_from_the_law_that_walking_gives(mode):
+@pytest.mark.parametrize("long_poll_s", [0, 5])
+def test_a_fixed_period_keeps_its_phase_however_long_it_runs(long_poll_s):
+    polling = LoopSettings(5 * SECOND_US, 5 * SECOND_US, long_poll_us=long_poll_s * SECOND_US)
+    loop = PollLoop(polling, named(Philox(1), "fixed"), 3 * SECOND_US)
+    for second in (100, 100_000, 180 * 86_400):
+        loop.advance(second * SECOND_US, Mode.OK, Offer.SAME)
+
+        assert loop.phase is (Phase.HELD if long_poll_s else Phase.WAIT)
+        assert loop.until_us > second * SECOND_US
+        assert loop.until_us % (5 * SECOND_US) == 3 * SECOND_US
+
+
+@pytest.mark.parametrize(
+    ("mode", "cut_s"), [(Mode.REFUSE, 4_000), (Mode.HANG, 8_000), (Mode.DROP, 30_000)]
+)
+def test_where_a_mixed_back_off_stands_is_drawn_from_the_law_that_walking_gives(mode, cut_s):
     polling = LoopSettings(10 * SECOND_US, 20 * SECOND_US)
     walked_us, drawn_us = [], []
-    for index in range(2_000):
+    for index in range(600):
         loop = PollLoop(polling, named(Philox(index), "walk"), 0)
-        second = 0
-        while second < 4_000:  # in steps too short to be jumped over
-            second += 100
+        for second in range(100, cut_s + 1, 100):  # steps too short to be jumped over
             loop.advance(second * SECOND_US, mode, Offer.SAME)
-        walked_us.append((loop.phase, loop.until_us - second * SECOND_US))
-        jumped = PollLoop(polling, named(Philox(index), "jump"), 0)
+        walked_us.append((loop.phase, loop.until_us - cut_s * SECOND_US))
+        jumped = PollLoop(polling, noting(purposes := [], named(Philox(index), "jump")), 0)
         jumped.advance(400 * SECOND_US, mode, Offer.SAME)
-        jumped.advance(4_000 * SECOND_US, mode, Offer.SAME)
-        drawn_us.append((jumped.phase, jumped.until_us - second * SECOND_US))
+        jumped.advance(cut_s * SECOND_US, mode, Offer.SAME)
+        drawn_us.append((jumped.phase, jumped.until_us - cut_s * SECOND_US))
+        assert "residual" in purposes
 
     for phase in {phase for phase, _ in drawn_us}:
         walked = [us for seen, us in walked_us if seen is phase]
         drawn = [us for seen, us in drawn_us if seen is phase]
-        assert len(drawn) == pytest.approx(len(walked), abs=150)
+        assert len(drawn) == pytest.approx(len(walked), abs=70)
         assert kolmogorov_smirnov(walked, drawn)[1] > 0.01
+
+
+def noting(purposes, draw):
+    """*draw*, which notes in *purposes* what it was asked for."""
+
+    def noted(purpose, counter):
+        purposes.append(purpose)
+        return draw(purpose, counter)
+
+    return noted
 
 
 def test_what_is_held_already_is_not_fetched_again():
@@ -778,10 +802,11 @@ def test_an_event_limit_loses_even_on_a_healthy_link_if_uploads_are_rare():
     assert log.lost == pytest.approx(3_700, abs=500)
 
 
-def test_a_rate_limit_keeps_its_burst_and_its_rate():
+@pytest.mark.parametrize("steps", [1, 4, 100])
+def test_a_rate_limit_keeps_its_burst_and_its_rate(steps):
     log = DecisionLog(LogSettings(decisions_per_s_max=10), named(Philox(1), "log"), 0)
-    for step in range(100):
-        log.record((step + 1) * 100_000, 5)
+    for step in range(steps):
+        log.record((step + 1) * 10 * SECOND_US // steps, 500 // steps)
 
     assert log.made - log.lost == pytest.approx(109, abs=3)
 
@@ -830,14 +855,8 @@ def test_the_agent_passes_its_cuts_and_restarts_on_to_its_log():
 
 
 def test_half_a_year_of_uploads_is_skipped_where_nothing_can_be_lost():
-    asked = []
-    draw = named(Philox(1), "log")
-
-    def counted(purpose, counter):
-        asked.append(purpose)
-        return draw(purpose, counter)
-
-    log = DecisionLog(LogSettings(), counted, 0)
+    asked: list[str] = []
+    log = DecisionLog(LogSettings(), noting(asked, named(Philox(1), "log")), 0)
     log.record(180 * DAY_US, 180 * 86_400)
 
     assert len(asked) < 100

@@ -14,7 +14,8 @@ from collections.abc import Callable
 import simpy
 
 from edgetwin.engine.agent_log import DecisionLog, LogSettings
-from edgetwin.engine.agent_loop import NEVER, Draw, Mode, Offer, Phase, PollLoop
+from edgetwin.engine.agent_loop import PollLoop
+from edgetwin.engine.agent_protocol import NEVER, Draw, Mode, Offer, Phase
 from edgetwin.engine.agent_settings import (
     ACTIVATION_US,
     ACTIVATION_US_PER_MB,

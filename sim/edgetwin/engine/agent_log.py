@@ -9,7 +9,8 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Literal
 
-from edgetwin.engine.agent_loop import Draw, LoopSettings, Mode, Offer, PollLoop
+from edgetwin.engine.agent_loop import PollLoop
+from edgetwin.engine.agent_protocol import Draw, LoopSettings, Mode, Offer
 from edgetwin.units import SECOND_US
 
 
@@ -127,7 +128,7 @@ class DecisionLog:
         self._close()
         if self.settings.decisions_per_s_max:
             # What goes back into the buffer passes the limiter again.
-            self._drop(self.buffered - self._admit(self.buffered))
+            self._drop(self.buffered - self._admit(self.buffered, at_us))
         return quiet
 
     def _deliver(self, at_us: int) -> None:
@@ -142,8 +143,7 @@ class DecisionLog:
         upto = count * (at_us - start_us) // (until_us - start_us) if until_us > start_us else count
         made, self._counted = upto - self._counted, upto
         self.made += made
-        self._refill(at_us)
-        admitted = self._admit(made) if self.settings.decisions_per_s_max else made
+        admitted = self._admit(made, at_us)
         self.lost += made - admitted
         self._open += admitted
         if self.settings.buffer == "size" and self._open >= self.settings.chunk_events:
@@ -196,17 +196,16 @@ class DecisionLog:
         self._chunks.clear()
         self._open = kept
 
-    def _admit(self, count: int) -> int:
-        admitted = min(count, int(self._tokens))
-        self._tokens -= admitted
-        return admitted
-
-    def _refill(self, at_us: int) -> None:
+    def _admit(self, count: int, at_us: int) -> int:
+        """How many of *count*, made evenly up to *at_us*, a token bucket lets through."""
         rate = self.settings.decisions_per_s_max
-        if at_us > self._tokens_us:
-            earned = (at_us - self._tokens_us) / SECOND_US * rate
-            self._tokens = min(float(rate), self._tokens + earned)
-            self._tokens_us = at_us
+        if not rate:
+            return count
+        available = self._tokens + max(0, at_us - self._tokens_us) / SECOND_US * rate
+        admitted = min(count, int(available))
+        self._tokens = min(float(rate), available - admitted)
+        self._tokens_us = max(self._tokens_us, at_us)
+        return admitted
 
 
 class _UploadLoop(PollLoop):

@@ -3,120 +3,47 @@
 The loop is state and arithmetic; nothing here knows of simulated processes. `advance` takes it
 through a stretch of time in which neither the link nor what the cloud offers changes, `change`
 through the instant at which the link does. A wait is drawn at the instant at which it begins, so
-that looking ahead, asking twice or asking late draws the same numbers. After 64 waits of one kind
-the loop is mixed, and where it stands is drawn from the renewal process's stationary law instead.
-
-Every duration was recorded from OPA 1.20.2 (facts/opa-agent.md).
+that looking ahead, asking twice or asking late draws the same numbers. When the waits
+since it was last known scatter by a whole cycle, the loop is mixed: where it stands is then drawn
+from the stationary law of the renewal process.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from enum import Enum, StrEnum
 from math import sqrt
 
+from edgetwin.engine.agent_protocol import (
+    BACKOFF_FACTOR,
+    BACKOFF_JITTER_SHARE,
+    BACKOFF_US,
+    DIAL_TIMEOUT_US,
+    KEEPALIVE_US,
+    MIXED_SPREAD,
+    NEVER,
+    SYN_US,
+    Draw,
+    LoopSettings,
+    Mode,
+    Offer,
+    Phase,
+    retransmissions_us,
+)
 from edgetwin.streams import unit
-from edgetwin.units import SECOND_US
 
-Draw = Callable[[str, int], int]
-"""The 64-bit word of a purpose at a counter; here the counter is an instant in microseconds."""
-
-BACKOFF_US, BACKOFF_FACTOR, BACKOFF_JITTER_SHARE = 100_000, 1.6, 0.2
-"""Wait n is 0.1 s x 1.6^n, at most the longest delay, x U(0.8, 1.2): 4,290 of 4,290 waits, 2a."""
-
-DIAL_TIMEOUT_US = 30 * SECOND_US
-"""A dial whose packets vanish gives up: 30.00 to 30.08 s, section 2a."""
-
-SYN_US = tuple(second * SECOND_US for second in (0, 1, 2, 3, 4, 5, 7, 11, 19))
-"""When a dial's SYN is sent, of a kernel from 6.5 on: section 0. Older ones: 0, 1, 3, 7, 15 s."""
-
-KEEPALIVE_US = 165_900_000
-"""A connection on which nothing arrives is given up: section 2e (30 s and nine probes of 15 s)."""
-
-RETRANSMIT_US = 209_000
-"""First retransmission; each wait doubles. Chosen to fit the five resumed downloads of midcut.csv:
-they went on 26.5, 53.3, 106.8 and 213.8 s after the cut, which is 0.209 s x (2^k - 1)."""
-RETRANSMIT_US_MAX = 120 * SECOND_US
-"""Linux's longest wait between retransmissions (TCP_RTO_MAX)."""
-
-MIXED_WAITS = 64
-"""After so many waits the phase is drawn afresh. Chosen: 64 waits of 60 to 120 s have a standard
-deviation of 139 s, 1.5 times their mean, so that nothing of the starting phase is left."""
-
-NEVER = 1 << 62
 LONG_AGO = -(1 << 50)
+"""Before any run."""
 
 
-class Mode(StrEnum):
-    """What the link does; all but the last as recorded, which is a live peer that stops sending."""
+def mixing_us(shortest_us: int, longest_us: int) -> int:
+    """How long a cycle drawn evenly between the two takes to forget its phase; at most `NEVER`.
 
-    OK = "ok"
-    DROP = "drop"
-    REFUSE = "refuse"
-    HANG = "hang"
-    E500 = "e500"
-    STALL = "stall"
-
-    @property
-    def answers(self) -> bool:
-        """Whether a new request is answered; in a stall it is, only a body never ends."""
-        return self is Mode.OK or self is Mode.STALL
-
-
-class Offer(Enum):
-    """What the cloud answers to a request."""
-
-    SAME = "nothing new"
-    BODY = "something to take"
-    REFUSED = "something that this agent has refused already"
-    NONE = "not found"
-
-
-class Phase(Enum):
-    """What the loop is doing."""
-
-    WAIT = "waits for its next request"
-    DIAL = "dials, packets vanish"
-    REQUEST = "waits for the answer to a request"
-    THROUGH = "packets pass again, and it gets through at its next retransmission"
-    HELD = "a long poll is held by the cloud"
-    HELD_LOST = "a long poll is held and the link drops packets"
-    CONTACT = "the cloud answers now"
-    DOWNLOAD = "a body is coming in"
-    PAUSED = "a body stopped coming in, packets vanish"
-    DONE = "the body is complete now"
-    STUCK = "waits for ever"
-    OFF = "is not running"
-
-
-@dataclass(frozen=True, slots=True)
-class LoopSettings:
-    """How one loop asks."""
-
-    delay_us_min: int
-    delay_us_max: int
-    header_timeout_us: int = 10 * SECOND_US
-    """How long an answer may take; 0: for ever."""
-    long_poll_us: int = 0
-    """How long the cloud holds a request that has no news; 0: it does not. Switches the header
-    timeout off: section 2d."""
-
-    @property
-    def timeout_us(self) -> int:
-        """The time an unanswered request lasts."""
-        return self.header_timeout_us if self.header_timeout_us and not self.long_poll_us else NEVER
-
-
-def retransmissions_us(since_us: int, now_us: int) -> int:
-    """The first retransmission, at or after *now_us*, of a packet first sent at *since_us*.
-
-    >>> [retransmissions_us(0, second * SECOND_US) / SECOND_US for second in (0, 15, 60)]
-    [0.0, 26.543, 106.799]
+    >>> mixing_us(60_000_000, 120_000_000) // 90_000_000, mixing_us(5, 5) == NEVER
+    (28, True)
     """
-    at_us, wait_us = since_us, RETRANSMIT_US
-    while at_us < now_us:
-        at_us += wait_us
-        wait_us = min(2 * wait_us, RETRANSMIT_US_MAX)
-    return at_us
+    if shortest_us == longest_us:
+        return NEVER
+    mean_us = (shortest_us + longest_us) / 2
+    variance = (longest_us - shortest_us) ** 2 / 12
+    cycles = int(MIXED_SPREAD**2 * mean_us**2 / variance) + 1
+    return int(cycles * mean_us)
 
 
 class PollLoop:
@@ -255,8 +182,9 @@ class PollLoop:
 
     def mixing_us(self) -> int:
         """How long it takes until undisturbed polling has forgotten its phase."""
-        mean_us = (self.settings.delay_us_min + self.settings.delay_us_max) // 2
-        return MIXED_WAITS * (self.settings.long_poll_us or mean_us)
+        if self.settings.long_poll_us:
+            return NEVER
+        return mixing_us(self.settings.delay_us_min, self.settings.delay_us_max)
 
     def _begin(self, at_us: int, mode: Mode) -> None:
         resumed, self.lost_us = self.phase is Phase.THROUGH, NEVER
@@ -310,38 +238,48 @@ class PollLoop:
 
     def _fast_forward(self, until_us: int, mode: Mode, offer: Offer) -> None:
         """Draw where a mixed loop stands at *until_us* instead of walking there."""
-        settings = self.settings
-        if until_us - self.until_us <= self.mixing_us():
+        if until_us - self.until_us < 10 * self.settings.delay_us_max:
             return
         if mode.answers and offer is Offer.SAME:
-            if self.phase is Phase.HELD:
-                age_us = int(self._unit("position", until_us) * settings.long_poll_us)
-                self._enter(
-                    Phase.HELD, until_us - age_us, until_us - age_us + settings.long_poll_us
-                )
-            elif self.phase is Phase.WAIT and not settings.long_poll_us:
-                low_us, high_us = settings.delay_us_min, settings.delay_us_max
-                self._mix(until_us, 0, low_us, high_us, Phase.WAIT)
-                self.failures, self.connected = 0, True
+            self._fast_forward_polls(until_us)
+        elif self.phase is Phase.WAIT and not (mode.answers and offer is Offer.BODY):
+            self._fast_forward_failures(until_us, mode)
+
+    def _fast_forward_polls(self, until_us: int) -> None:
+        low_us, high_us = self.settings.delay_us_min, self.settings.delay_us_max
+        period_us = self.settings.long_poll_us or (low_us if low_us == high_us else 0)
+        if self.phase not in (Phase.WAIT, Phase.HELD):
             return
-        capped = BACKOFF_US * BACKOFF_FACTOR ** min(self.failures, 60) >= settings.delay_us_max
-        if self.phase is not Phase.WAIT or not capped:
+        if period_us and self.phase is (Phase.HELD if self.settings.long_poll_us else Phase.WAIT):
+            # A fixed period never forgets its phase; one that began long ago has any phase alike.
+            first_us = self.until_us
+            if first_us == LONG_AGO:
+                first_us = until_us - int(self._unit("position", until_us) * period_us)
+            since_us = first_us + (until_us - first_us) // period_us * period_us
+            self._enter(self.phase, since_us, since_us + period_us)
+        elif self.until_us == LONG_AGO or until_us - self.until_us > self.mixing_us():
+            self._mix(until_us, 0, low_us, high_us, Phase.WAIT)
+            self.failures, self.connected = 0, True
+
+    def _fast_forward_failures(self, until_us: int, mode: Mode) -> None:
+        longest_us = self.settings.delay_us_max
+        if BACKOFF_US * BACKOFF_FACTOR ** min(self.failures, 60) < longest_us:
             return
         attempt_us, attempt = 0, Phase.WAIT
-        if mode is Mode.DROP and not self.connected:
+        if mode is Mode.DROP:
             attempt_us, attempt = DIAL_TIMEOUT_US, Phase.DIAL
-        elif mode is Mode.HANG and settings.timeout_us < NEVER:
-            attempt_us, attempt = settings.timeout_us, Phase.REQUEST
-        elif mode is Mode.HANG or mode is Mode.DROP or (mode.answers and offer is Offer.BODY):
+        elif mode is Mode.HANG:
+            attempt_us, attempt = self.settings.timeout_us, Phase.REQUEST
+        elif mode.answers:
+            attempt_us = self.download_us
+        low_us = int((1 - BACKOFF_JITTER_SHARE) * longest_us)
+        high_us = int((1 + BACKOFF_JITTER_SHARE) * longest_us)
+        if until_us - self.until_us <= mixing_us(attempt_us + low_us, attempt_us + high_us):
             return
-        elif offer is Offer.REFUSED and mode.answers:
-            cycle_us = settings.delay_us_max + self.download_us
-            self.refusals += (until_us - self.until_us) // cycle_us
-        low, high = 1 - BACKOFF_JITTER_SHARE, 1 + BACKOFF_JITTER_SHARE
-        longest_us = settings.delay_us_max
-        self._mix(until_us, attempt_us, int(low * longest_us), int(high * longest_us), attempt)
-        if self.phase is Phase.REQUEST:
-            self.lost_us = NEVER
+        if mode.answers:
+            self.refusals += (until_us - self.until_us) // (longest_us + attempt_us)
+        self.lost_us = NEVER
+        self._mix(until_us, attempt_us, low_us, high_us, attempt)
 
     def _mix(self, at_us: int, attempt_us: int, low_us: int, high_us: int, attempt: Phase) -> None:
         """Put the loop where a cycle of an attempt and a wait stands at a random instant.

@@ -6,7 +6,7 @@ Recorded from OPA 1.20.2; sections are those of facts/opa-agent.md.
 from dataclasses import dataclass, field
 
 from edgetwin.engine.agent_log import LogSettings
-from edgetwin.engine.agent_loop import LoopSettings
+from edgetwin.engine.agent_protocol import LoopSettings
 from edgetwin.units import SECOND_US
 
 FIRST_POLL_US = (60_000, 70_000, 120_000)
