@@ -6,8 +6,10 @@ that a vector cannot pass by being misread.
 
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -82,18 +84,19 @@ def options(case: Case) -> tuple[ReplicaOptions, int | None]:
     return ReplicaOptions(**given), None if bound is None else bound * MS
 
 
-def compiled(folder: Path, name: str, source: str) -> MergePolicy:
+@cache
+def compiled(source: str) -> MergePolicy:
     """Return the Rego *source* as a policy, compiled by the real opa and run in the Wasm host."""
     opa = shutil.which("opa")
     if opa is None:
         pytest.skip("opa is not on PATH, so no policy can be compiled")
     from edgetwin.policy import UNDEFINED, Policy, load_bundle
 
-    (folder / f"{name}.rego").write_text(source, encoding="utf-8")
-    bundle = folder / f"{name}.tar.gz"
-    command = [opa, "build", "-t", "wasm", "-e", "sync/merge", "-o", str(bundle)]
-    subprocess.run([*command, f"{name}.rego"], cwd=folder, check=True, capture_output=True)
-    policy = Policy(load_bundle(bundle))
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "merge.rego").write_text(source, encoding="utf-8")
+        command = [opa, "build", "-t", "wasm", "-e", "sync/merge", "-o", "bundle.tar.gz"]
+        subprocess.run([*command, "merge.rego"], cwd=folder, check=True, capture_output=True)
+        policy = Policy(load_bundle(Path(folder, "bundle.tar.gz")))
 
     def decide(asked: Mapping[str, Any]) -> Mapping[str, Any] | None:
         decision = policy.decide("sync/merge", dict(asked))
@@ -124,9 +127,10 @@ def world(case: Case, policies: Mapping[str, MergePolicy]) -> ReplicaWorld:
     )
 
 
-def run(case: Case, policies: Mapping[str, MergePolicy]) -> Outcome:
+def run(case: Case) -> Outcome:
     """Run *case* and judge it."""
-    place = world(case, policies)
+    sources = case.vector.get("policies", {}) if case.case["strategy"] == "rego" else {}
+    place = world(case, {name: compiled(source) for name, source in sources.items()})
     reads: dict[str, Any] = {}
     for number, step in enumerate(case.vector["history"]):
         _step(place, dict(step), reads, f"{case} step {number}")

@@ -213,7 +213,8 @@ def no_invented_values(trace: Trace) -> Verdict:
 def _check_value(trace: Trace, event: Shown | Read, wrong: dict[str, str]) -> None:
     """Note a value that none of the visible operations can have given."""
     written = [trace.operations[one] for one in event.operations if one in trace.operations]
-    whole = len(written) == 1 and written[0].verb in ("put", "del") and not event.fields
+    alone = len(event.operations) == len(written) == 1 and not event.fields
+    whole = alone and written[0].verb in ("put", "del")
     told = event.id if isinstance(event, Read) else event.replica
     if whole and event.value != written[0].argument:
         wrong.setdefault(written[0].id, f"{told} shows {event.value!r} for {written[0].id}")
