@@ -189,7 +189,10 @@ def differences(
 def locked_differences(folder: Path) -> list[Problem]:
     """Return how sources and bundles in *folder* differ from the lock, building nothing."""
     path = folder / LOCK
-    content = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ScenarioError([Problem(str(path), 0, "", f"cannot be read: {error}")]) from None
     found = []
     for name, entry in content["bundles"].items():
         digests = {f"{name}.tar.gz": entry["bundle_sha256"], **entry["sources_sha256"]}

@@ -64,6 +64,12 @@ class DirectGuest(PublicGuest):
         self._look_again()
         self.evaluate = self._evaluator()  # type: ignore[method-assign]
 
+    def add_function(self, name: str, function: wasmtime.Func) -> None:
+        """Make *function*, of another module in the same store, callable as *name*."""
+        self._functions[name] = function
+        parameters = len(function.type(self.store).params)
+        self._addresses[name] = (ctypes.addressof(function._func), parameters)
+
     def _look_again(self) -> int:
         """Take note of how large the memory has become; its address never changes."""
         size: int = _memory_size(self._context, self._memory_address)
@@ -145,8 +151,11 @@ class DirectGuest(PublicGuest):
 
     def _evaluator(self) -> Any:
         """Return ``evaluate`` with everything it needs at hand: this is the path of a decision."""
-        call, context, raw, trap = _call, self._context, self._raw, self._trap
-        raw_address, trap_address = self._raw_address, self._trap_address
+        call, context, trap, trap_address = _call, self._context, self._trap, self._trap_address
+        # A buffer of its own, in which what never changes is written once.
+        raw = self._own_raw = (ctypes.c_uint32 * (WORDS * 7))()
+        raw_address, base, string_at = ctypes.addressof(raw), self._base, ctypes.string_at
+        raw[24] = 1
         if "opa_eval" not in self._addresses:
             return super().evaluate
         function = self._addresses["opa_eval"][0]
@@ -163,11 +172,14 @@ class DirectGuest(PublicGuest):
                     if not self.write(heap, json):
                         return None
             raw[0], raw[4], raw[8], raw[12] = 0, entrypoint, data, start
-            raw[16], raw[20], raw[24] = size, heap + size, 1
+            raw[16], raw[20] = size, heap + size
             error = call(context, function, raw_address, 7, trap_address)
             if error or trap.value:
                 self._raise(error)
-            return text(raw[0])
+            address, view = raw[0], self._view
+            if view[-1] or address >= len(view):
+                return text(address)
+            return string_at(base + address)
 
         return evaluate
 

@@ -15,7 +15,9 @@ import wasmtime
 
 from edgetwin.policy import patching, values
 from edgetwin.policy.binary import STACK_POINTER, with_stack_pointer
+from edgetwin.policy.blocks import BLOCK_DECISIONS, BlockDriver
 from edgetwin.policy.compiled import Metering, load_module, new_engine
+from edgetwin.policy.direct import DirectGuest
 from edgetwin.policy.errors import (
     DataError,
     DecisionError,
@@ -120,6 +122,7 @@ class Instance:
         self.guest.call("opa_malloc", 0)
         self.base = self.heap = self.guest.call("opa_heap_ptr_get")
         self.loaded_bytes = 0
+        self._driver: BlockDriver | None = None
         self.fast = self.guest.has("opa_eval")
         self.stashes = self.guest.has("opa_heap_blocks_stash")
 
@@ -166,6 +169,7 @@ class Instance:
             if guest.has("opa_heap_stash_clear"):
                 guest.call("opa_heap_stash_clear")
             guest.call("opa_heap_ptr_set", self.base)
+            self._driver = None
             self.addresses = [self._parsed(text) for text in texts]
             if self.stashes:
                 guest.call("opa_heap_blocks_stash")
@@ -267,6 +271,66 @@ class Instance:
                 f"the memory limit is {self.limits.memory_bytes} bytes",
             )
         return answer
+
+    def evaluate_block(
+        self, entrypoint: int, raws: Sequence[bytes | None], document: int = 0
+    ) -> list[bytes]:
+        """Return the result sets of many decisions, as ``evaluate`` gives them one by one.
+
+        Raises what ``evaluate`` would for the first that it would for, with its ``index``.
+        """
+        if not (self.fast and isinstance(self.guest, DirectGuest)):
+            return self._evaluate_singly(entrypoint, raws, document, 0)
+        answers: list[bytes] = []
+        while len(answers) < len(raws):
+            part = raws[len(answers) : len(answers) + BLOCK_DECISIONS]
+            try:
+                found = self._run_block(entrypoint, part, document)
+            except (HostFault, wasmtime.Trap, wasmtime.WasmtimeError) as error:
+                # One by one, it shows which of them it was.
+                self._heal(error)
+                found = None
+            if found is None:
+                found = self._evaluate_singly(entrypoint, part, document, len(answers))
+            answers += found
+        return answers
+
+    def _run_block(
+        self, entrypoint: int, raws: Sequence[bytes | None], document: int
+    ) -> list[bytes] | None:
+        if self._driver is None:
+            self._driver = self._make_driver()
+        self.ticket += 1
+        try:
+            return self._driver.run(entrypoint, self.addresses[document], self.heap, raws)
+        finally:
+            self.ticket += 1
+
+    def _make_driver(self) -> BlockDriver:
+        """Take room for the buffers of blocks above the data."""
+        guest = self.guest
+        assert isinstance(guest, DirectGuest)
+        guest.call("opa_heap_ptr_set", self.heap)
+        if self.stashes:
+            guest.call("opa_heap_blocks_restore")
+        driver = BlockDriver(self.name, guest, self.metering)
+        if self.stashes:
+            guest.call("opa_heap_blocks_stash")
+        self.heap = guest.call("opa_heap_ptr_get")
+        self.loaded_bytes = self.heap - self.base
+        return driver
+
+    def _evaluate_singly(
+        self, entrypoint: int, raws: Sequence[bytes | None], document: int, first: int
+    ) -> list[bytes]:
+        answers = []
+        for place, raw in enumerate(raws):
+            try:
+                answers.append(self.evaluate(entrypoint, raw, document))
+            except DecisionError as error:
+                error.index = first + place
+                raise
+        return answers
 
     def _evaluate_in_steps(self, entrypoint: int, data: int, raw: bytes | None) -> bytes | None:
         """Decide without ``opa_eval``, which came with ABI 1.2."""

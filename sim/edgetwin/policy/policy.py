@@ -72,6 +72,7 @@ class Policy:
         self.bundle = bundle
         self.limits = limits or Limits()
         self.context = context or DecisionContext()
+        self._input_bytes = self.limits.input_bytes
         self._own_builtins = dict(builtin_functions or {})
         kind: type[PublicGuest] = PublicGuest if public_api else guest_class()
         metered = Metering.NOTHING if self.limits.deadline_us is None else Metering.DEADLINE
@@ -90,6 +91,7 @@ class Policy:
         """Whether the answer hangs on nothing but data and input."""
         self._memo: OrderedDict[tuple[int, int, bytes | None], Any] = OrderedDict()
         self._memo_entries = memo_entries if self.pure else 0
+        self._plain = self.pure and not self._memo_entries
         self._answers: dict[bytes, Any] = {b"set()": UNDEFINED}
         self._fuel: Instance | None = None
         self.set_data(bundle.data)
@@ -141,8 +143,14 @@ class Policy:
 
         Raises EntrypointError, InputError if *input* is not JSON, or another DecisionError.
         """
-        number = self._number(entrypoint)
+        number = self._numbers.get(entrypoint)
+        if number is None:
+            number = self._number(entrypoint)
         raw = None if input is UNDEFINED else self._encode(input)
+        if self._plain:
+            answer = self._instance.evaluate(number, raw, document)
+            known = self._answers.get(answer, _UNSEEN)
+            return self._result(answer) if known is _UNSEEN else known
         return self._decide(number, document, raw)
 
     def decide_json(self, entrypoint: str, raw: bytes, *, document: int = 0) -> Any:
@@ -176,7 +184,19 @@ class Policy:
         the first input that it would for, with ``index`` saying which.
         """
         number = self._number(entrypoint)
-        results: list[Any] = []
+        if not self.pure:
+            return self._decide_in_order(number, inputs, document)
+        raws = self._encode_all(inputs)
+        if self._memo_entries:
+            answers = self._remembered(number, document, raws)
+        else:
+            answers = self._instance.evaluate_block(number, raws, document)
+        known = self._answers
+        return [known[answer] if answer in known else self._result(answer) for answer in answers]
+
+    def _decide_in_order(self, number: int, inputs: Sequence[object], document: int) -> list[Any]:
+        """Decide one by one, so that each decision has its own draws."""
+        results = []
         for index, value in enumerate(inputs):
             try:
                 raw = None if value is UNDEFINED else self._encode(value)
@@ -186,15 +206,51 @@ class Policy:
                 raise
         return results
 
+    def _encode_all(self, inputs: Sequence[object]) -> list[bytes | None]:
+        """Return *inputs* as JSON; raise InputError for the first that has none."""
+        raws: list[bytes | None] = []
+        for index, value in enumerate(inputs):
+            try:
+                raws.append(None if value is UNDEFINED else self._encode(value))
+            except InputError as error:
+                error.index = index
+                raise
+        return raws
+
+    def _remembered(
+        self, number: int, document: int, raws: Sequence[bytes | None]
+    ) -> Sequence[bytes]:
+        """Return the answers to *raws*, deciding each distinct one that is new once."""
+        memo = self._memo
+        new = [raw for raw in dict.fromkeys(raws) if (number, document, raw) not in memo]
+        try:
+            found = self._instance.evaluate_block(number, new, document)
+        except DecisionError as error:
+            error.index = raws.index(new[error.index or 0])
+            raise
+        fresh = dict(zip(new, found, strict=True))
+        answers = [fresh[raw] if raw in fresh else memo[number, document, raw] for raw in raws]
+        for raw, answer in fresh.items():
+            memo[number, document, raw] = answer
+        while len(memo) > self._memo_entries:
+            memo.popitem(last=False)
+        return answers
+
     def _encode(self, value: object) -> bytes:
         """Return *value* as JSON; raise InputError if it has no JSON form or is too large."""
+        try:
+            raw = orjson.dumps(value, None, values.STRICT)
+            if len(raw) <= self._input_bytes and b"null" not in raw:
+                return raw
+        except (TypeError, ValueError):
+            pass  # It says why, below.
         try:
             raw = values.json_bytes(value)
         except (ValueError, TypeError) as error:
             raise InputError(self.bundle.name, f"the input is no JSON value: {error}") from None
         except RecursionError:
             raise InputError(self.bundle.name, "the input nests too deep") from None
-        if len(raw) > self.limits.input_bytes:
+        if len(raw) > self._input_bytes:
             raise InputTooLargeError(
                 self.bundle.name,
                 f"the input has {len(raw)} bytes",
@@ -293,6 +349,11 @@ class Policy:
     def memory_bytes(self) -> int:
         """The present size of the module's memory."""
         return self._instance.guest.size_bytes()
+
+    @property
+    def abi_minor(self) -> int:
+        """The minor version of ABI 1 that the module speaks."""
+        return self._instance.guest.abi_minor
 
     @property
     def rebuilds(self) -> int:

@@ -306,7 +306,8 @@ def to_json(value: Any) -> Any:
     return value
 
 
-_STRICT = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
+STRICT = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
+"""Write JSON values and nothing that merely resembles one."""
 
 
 def json_bytes(value: Any) -> bytes:
@@ -317,7 +318,7 @@ def json_bytes(value: Any) -> bytes:
     it would take it for no input at all (facts/opa-wasm.md, finding 6).
     """
     try:
-        raw = orjson.dumps(value, None, _STRICT)
+        raw = orjson.dumps(value, None, STRICT)
     except (TypeError, ValueError):
         # Integers beyond 64 bits, sets, and nesting beyond 254 are ours to write.
         return dump(value).encode("utf-8")
