@@ -171,6 +171,13 @@ def test_what_could_do_harm_is_refused(text, said):
     assert problems[0].startswith(("t.yaml:1:", "t.yaml:2:"))
 
 
+@pytest.mark.parametrize("text", ["{", "{\n", "a:\n  b: [1,\n", "a: 'x\n\n\n"])
+def test_what_ends_too_early_is_shown_at_the_last_line_that_says_something(text):
+    _, problems = parsed(text)
+
+    assert problems[0].startswith(f"t.yaml:{text.rstrip().count(chr(10)) + 1}: this is not YAML")
+
+
 def test_aliases_cannot_multiply_without_end():
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     for level in range(1, 30):
@@ -223,3 +230,10 @@ def test_places_with_dots_in_a_key_are_found():
     assert lines["list[0].a"] == 5
     with pytest.raises(KeyError):
         lines["labels.nothing"]
+
+
+def test_lines_are_counted_as_editors_count_them():
+    documents, problems = parsed('a: "x\u2028y\u0085z"\nb: 1\n')
+
+    assert problems == []
+    assert documents[0].line(("b",)) == 2

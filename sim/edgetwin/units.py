@@ -31,6 +31,21 @@ _SIZE_FORM = re.compile(_NUMBER + r"\s*([A-Za-z]*)")
 _RATE_FORM = re.compile(_NUMBER + r"\s*([kMG]?bit/s)")
 
 
+DURATION_US_MAX = 100 * 365 * DAY_US
+SIZE_BYTES_MAX = 2**50
+CORES_MAX = 1_000_000
+BITS_PER_S_MAX = 10**15
+"""Bounds of what is read. Chosen: beyond all that stands at an edge, and sums stay in 64 bits."""
+
+
+def _at_most(value: float, most: float, text: str, bound: str) -> float:
+    """Return *value*; raises ValueError, quoting *text*, if it is more than *most*."""
+    if value > most:
+        shown = text if len(text) <= 40 else text[:37] + "..."
+        raise ValueError(f"{shown!r} is more than {bound}; write less")
+    return value
+
+
 def duration_us(text: str) -> int:
     """Return the duration *text*, such as ``50ms``, ``60s`` or ``1h30m``, in microseconds.
 
@@ -41,7 +56,8 @@ def duration_us(text: str) -> int:
     """
     if not _DURATION.fullmatch(text):
         raise ValueError(f"{text!r} is not a duration; write for example '50ms', '60s', '7d'")
-    return round(sum(float(n) * _DURATION_US[u] for n, u in _DURATION_PART.findall(text)))
+    us = sum(float(n) * _DURATION_US[u] for n, u in _DURATION_PART.findall(text))
+    return round(_at_most(us, DURATION_US_MAX, text, "100 years"))
 
 
 def size_bytes(text: str) -> int:
@@ -55,7 +71,7 @@ def size_bytes(text: str) -> int:
     match = _SIZE_FORM.fullmatch(text)
     if not match or match[2] not in _SIZE:
         raise ValueError(f"{text!r} is not a size; write for example '128Mi', '10Gi', '400'")
-    return round(float(match[1]) * _SIZE[match[2]])
+    return round(_at_most(float(match[1]) * _SIZE[match[2]], SIZE_BYTES_MAX, text, "1024 Ti"))
 
 
 def cores(text: str) -> float:
@@ -69,7 +85,8 @@ def cores(text: str) -> float:
     number = text.removesuffix("m")
     if not number.replace(".", "", 1).isdecimal():
         raise ValueError(f"{text!r} is not a CPU quantity; write for example '500m' or '2'")
-    return float(number) / 1000 if text.endswith("m") else float(number)
+    value = float(number) / 1000 if text.endswith("m") else float(number)
+    return _at_most(value, CORES_MAX, text, f"{CORES_MAX:,} cores")
 
 
 def bits_per_s(text: str) -> int:
@@ -83,7 +100,7 @@ def bits_per_s(text: str) -> int:
     match = _RATE_FORM.fullmatch(text)
     if not match:
         raise ValueError(f"{text!r} is not a bandwidth; write for example '10Mbit/s'")
-    return round(float(match[1]) * _RATE[match[2]])
+    return round(_at_most(float(match[1]) * _RATE[match[2]], BITS_PER_S_MAX, text, "1 Pbit/s"))
 
 
 def share(text: str) -> float:
@@ -159,11 +176,11 @@ def quantity(text: str) -> float:
     if not match or len(text) > 40:
         bytes_meant = text[:1].isdigit() and text[-1:] in "bBK"
         remedy = "'128Mi' or '128M', without a B" if bytes_meant else "'500m', '128Mi' or '10G'"
-        raise ValueError(f"{text!r} is not a Kubernetes quantity; write for example {remedy}")
+        raise ValueError(f"{text[:40]!r} is not a Kubernetes quantity; write for example {remedy}")
     number, suffix = match[1], match[2] or ""
     exponent = suffix not in _QUANTITY_SUFFIX
     factor = Decimal(f"1{suffix}" if exponent else _QUANTITY_SUFFIX[suffix])
     value = float(Decimal(number) * factor)
     if value < 0:
         raise ValueError(f"{text!r} is less than nothing; write a positive quantity")
-    return value
+    return _at_most(value, SIZE_BYTES_MAX, text, "1024 Ti")

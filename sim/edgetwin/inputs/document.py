@@ -30,6 +30,7 @@ _RESOLVER: Any = yaml.resolver.Resolver()
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _ODD_BREAKS = re.compile("[\x85\u2028\u2029]")
 """Breaks to YAML 1.1, but not to editors."""
+_BREAK = re.compile("\r\n|\r|\n")
 _TRUE = frozenset({"true", "yes", "on"})
 
 
@@ -71,7 +72,9 @@ def parse(content: bytes, file: str, problems: list[Problem]) -> list[Document]:
         builder.run()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        line = builder.line_of(mark) if mark else 0
+        # What ends too early is found missing after the last line; that line is what to look at.
+        last = len(_BREAK.split(text.rstrip()))
+        line = min(builder.line_of(mark), last) if mark else 0
         found = f"this is not YAML: {error.problem or error.context}"
         context = f" ({error.context})" if error.context and error.problem else ""
         problems.append(Problem(file, line, "", found, f"mend the syntax{context}"))

@@ -43,7 +43,7 @@ def _words(fault: Any, steps: list[str | int]) -> tuple[str, str]:
         return f"{shown} is not known here", did_you_mean(str(given), known)
     if kind == "value_error":
         found, _, remedy = fault["msg"].removeprefix("Value error, ").partition("; ")
-        return found, remedy or "change one of them"
+        return found if len(found) <= 200 else found[:197] + "...", remedy or "change one of them"
     if given is None:
         return "nothing is written here", f"write for example {example!r}" if example else (
             "write its keys below it, indented, or leave it out"
