@@ -4,12 +4,14 @@
 import contextlib
 import copy
 import gzip
+import io
 import os
 import pickle
 import re
 import shutil
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -290,6 +292,21 @@ def test_faults_of_every_file_come_at_once_and_none_for_another(folder):
     ]  # fmt: skip
     assert "neither a .tar.gz archive nor a Wasm module" in found[-2]
     assert "ends within its section 1" in found[-1]
+
+
+def test_a_bare_module_lists_its_entrypoints_itself(folder):
+    bundle = (ROOT / "policies" / "retail-authz-r1.tar.gz").read_bytes()
+    with tarfile.open(fileobj=io.BytesIO(bundle)) as archive:
+        name = next(name for name in archive.getnames() if name.endswith("policy.wasm"))
+        (folder / "policies" / "bare.wasm").write_bytes(archive.extractfile(name).read())
+    change(folder, "topology.yaml", "bundle: retail-authz-r1.tar.gz", "bundle: bare.wasm")
+
+    assert "bare.wasm" in load(folder).bundles
+    change(folder, "topology.yaml", "retail/authz/allow", "retail/authz/deny")
+    assert problems(folder) == [
+        "topology.yaml:27: policies.authz.entrypoint: bundle 'bare.wasm' has no entrypoint "
+        "'retail/authz/deny'; did you mean 'retail/authz/allow'?"
+    ]
 
 
 def test_a_broken_manifest_hides_no_fault_and_makes_none(folder):

@@ -1,11 +1,15 @@
 """The policy bundles that a topology names: found, read once, and looked into."""
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from edgetwin.errors import did_you_mean
 from edgetwin.inputs.findings import Findings
 from edgetwin.inputs.folder import Folder, OutsideError
 from edgetwin.model import Bundle, Topology
+
+if TYPE_CHECKING:
+    from edgetwin.policy.bundle import Bundle as Opened
 
 SIZE_BYTES_MAX = 64 * 2**20
 """Largest bundle that is read. Chosen: some hundred times a large policy with its data."""
@@ -90,4 +94,21 @@ def _entrypoints(
         remedy = "build it with 'edgetwin policy build'"
         findings.add(steps, f"the module of bundle {bundle.file!r} {error}", remedy)
         return None
-    return tuple(each.strip("/") for each in opened.entrypoints) or None
+    if opened.entrypoints:
+        return tuple(each.strip("/") for each in opened.entrypoints)
+    return _listed_by_module(opened, findings, steps)
+
+
+def _listed_by_module(
+    opened: "Opened", findings: Findings, steps: tuple[str | int, ...]
+) -> tuple[str, ...] | None:
+    """Return the entrypoints that a module without a manifest lists itself; it must be run."""
+    from edgetwin.policy.errors import PolicyError
+    from edgetwin.policy.policy import interface
+
+    try:
+        return tuple(each.strip("/") for each in interface(opened).entrypoints)
+    except PolicyError as error:
+        remedy = error.remedy or "build it with 'edgetwin policy build'"
+        findings.add(steps, f"the module of {opened.name!r} {error.fault}", remedy)
+        return None
