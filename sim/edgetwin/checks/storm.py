@@ -19,6 +19,9 @@ ANSWERED = ("ok", "denied")
 REFUSED = ("unavailable", "rejected", "store_full", "error")
 """Outcomes in which a site turned a request away; `late` is slow, not away."""
 
+SHARED_WITHIN_US = 300_000_000
+"""Outages that start within 5 minutes are one shared event, as in the table `outages`."""
+
 Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 
@@ -150,11 +153,12 @@ class Storm:
         end = np.zeros(count, dtype=np.int64)
         ends = np.minimum(self.history.column("spans", "end_us"), self.end_us)
         np.maximum.at(end, span_place, ends[offline])
-        # Outages of one shared event stand and fall together; a nameless stretch is its own event.
+        # Outages of one shared event stand and fall together, also those that no row names.
         events = self.history.column("outages", "event").astype(np.int64)
         known = numbers < len(events)
-        event = np.where(known, -1, -2 - numbers)
+        event = np.zeros(count, dtype=np.int64)
         event[known] = events[numbers[known]]
+        event[~known] = -1 - shared_events(start[~known])
         return Units(
             number=numbers,
             site=site,
@@ -165,6 +169,18 @@ class Storm:
             serving_us=spans_summed(self.span_us * self.history.column("spans", "serving")),
             outcomes={name: summed(self.history.column("outcomes", name)) for name in OUTCOMES},
         )
+
+
+def shared_events(start_us: Ints) -> Ints:
+    """Number the events of offline stretches: those that start close together share one.
+
+    >>> shared_events(np.array([0, 600_000_000, 60_000_000])).tolist()
+    [0, 1, 0]
+    """
+    order = np.argsort(start_us, kind="stable")
+    number = np.zeros(len(start_us), dtype=np.int64)
+    number[order[1:]] = np.cumsum(np.diff(start_us[order]) > SHARED_WITHIN_US)
+    return number
 
 
 @dataclass(frozen=True)
