@@ -21,6 +21,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="heals of a real OPA agent to hold the simulated one against (-k opa_agent), columns "
         "as in opa-agent/heals.csv; default: the recording in EDGETWIN_DATA",
     )
+    parser.addoption(
+        "--timelines",
+        metavar="DIR",
+        help="recordings of real Kubernetes controllers to replay (-k timelines), as in "
+        "k8s-timeline; default: that folder in EDGETWIN_DATA",
+    )
 
 
 def vector_files(config: pytest.Config, kind: str) -> list[Path]:

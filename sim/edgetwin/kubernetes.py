@@ -7,6 +7,7 @@ microseconds. Mappings are tuples of pairs sorted by key, so that every type is 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 from edgetwin.units import SECOND_US
@@ -276,23 +277,7 @@ class Workload:
         (facts/k3s.md, 1.1); the DaemonSet controller adds both without limit (1.4), and
         NoSchedule ones for pressure and cordon; a static Pod tolerates every NoExecute taint (1.4).
         """
-        if self.kind == "DaemonSet":
-            return self.tolerations + _DAEMON_TOLERATIONS
-        if self.kind == "StaticPod":
-            return (*self.tolerations, Toleration(operator="Exists", effect="NoExecute"))
-        added = []
-        for key in (NOT_READY, UNREACHABLE):
-            taint = Taint(key=key, effect="NoExecute")
-            if not any(each.tolerates(taint) for each in self.tolerations):
-                added.append(
-                    Toleration(
-                        key=key,
-                        operator="Exists",
-                        effect="NoExecute",
-                        toleration_us=DEFAULT_TOLERATION_US,
-                    )
-                )
-        return (*self.tolerations, *added)
+        return _all_tolerations(self.kind, self.tolerations)
 
     @property
     def cores_request(self) -> float:
@@ -305,6 +290,27 @@ class Workload:
         """Memory that a Pod asks for: the sum of its containers, or its largest init container."""
         running = sum(each.memory_bytes_request for each in self.containers)
         return max([running, *(each.memory_bytes_request for each in self.init_containers)])
+
+
+@cache
+def _all_tolerations(kind: Kind, written: tuple[Toleration, ...]) -> tuple[Toleration, ...]:
+    if kind == "DaemonSet":
+        return written + _DAEMON_TOLERATIONS
+    if kind == "StaticPod":
+        return (*written, Toleration(operator="Exists", effect="NoExecute"))
+    added = []
+    for key in (NOT_READY, UNREACHABLE):
+        taint = Taint(key=key, effect="NoExecute")
+        if not any(each.tolerates(taint) for each in written):
+            added.append(
+                Toleration(
+                    key=key,
+                    operator="Exists",
+                    effect="NoExecute",
+                    toleration_us=DEFAULT_TOLERATION_US,
+                )
+            )
+    return (*written, *added)
 
 
 _DAEMON_TOLERATIONS = (

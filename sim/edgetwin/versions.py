@@ -25,15 +25,16 @@ class Kubernetes:
     """Each renewal comes up to this share later. R, M: k3s.md 1.1."""
     monitor_period_us: int = 5 * SECOND_US
     """From the end of one pass over the nodes to the start of the next. M: k3s.md 1.1."""
-    monitor_idle_us: int = 2 * MILLISECOND_US
-    """A pass that finds nothing takes this long. M: passes of the recordings are 5.002 s apart."""
+    monitor_idle_us: int = 5 * MILLISECOND_US
+    """A pass that finds nothing takes this long. M: the recordings' are 5.002 to 5.005 s apart."""
     grace_us: int = 40 * SECOND_US
     """A node becomes Unknown in the first pass that saw no renewal for longer. R, M: 1.1."""
     taints_in_pass_of_unknown: bool = False
     """A node is queued for NoExecute in the pass in which it turns Unknown (from 1.34), not in the
     next one. R, M: k3s.md 1.2."""
-    lease_read_before_unknown: bool = False
-    """The pass reads the lease once more before it calls a node Unknown. R for 1.37: 1.2a."""
+    lease_read_of_lost: bool = False
+    """Each pass reads the lease of each node whose grace is over, called Unknown or not yet. R at
+    1.37.2 (gate NodeControllerLeaseCircuitBreaker): k3s.md 1.2a."""
 
     # What one call costs, and how many a controller may make
     api_calls_per_s: int = 20
@@ -69,6 +70,8 @@ class Kubernetes:
     """Fewer lost nodes than this never are a PartialDisruption. R: k3s.md 1.1, 1.3."""
 
     # The kubelet
+    status_check_us: int = 10 * SECOND_US
+    """The kubelet compares its node's status with the API server's copy. R, M: k3s.md 1.1."""
     crash_backoff_us: int = 10 * SECOND_US
     """First wait before a crashed container starts again; the first restart is at once. R, M."""
     crash_backoff_max_us: int = 300 * SECOND_US
@@ -162,6 +165,6 @@ def defaults(version: str = "1.30", **overrides: object) -> Kubernetes:
     times = Kubernetes(
         grace_us=(50 if minor >= (1, 32) else 40) * SECOND_US,
         taints_in_pass_of_unknown=minor >= (1, 34),
-        lease_read_before_unknown=minor >= (1, 34),
+        lease_read_of_lost=minor >= (1, 37),
     )
     return replace(times, **overrides)  # type: ignore[arg-type]

@@ -82,6 +82,7 @@ class Cluster:
         self.workloads = WorkloadControllers(self.state, on_created=self._on_created)
         self._plane: ControlPlane | None = None
         self._servers = [node for node in self.state.nodes.values() if node.node.server]
+        self._daemons = [each for each in spec.workloads if each.kind == "DaemonSet"]
         self._leader = 0
         """Place among the servers of the one whose controllers act."""
         self._leaderless = False
@@ -392,9 +393,8 @@ class Cluster:
         if self._plane is not None:
             self._plane.taints.node_changed(node)
         self.scheduler.taints_changed(node)
-        for workload in self.state.spec.workloads:
-            if workload.kind == "DaemonSet":
-                self.workloads.changed(workload)
+        for workload in self._daemons:
+            self.workloads.changed(workload)
 
     def on_deleted(self, pod: PodState) -> None:
         """Tell everybody that *pod* is marked for deletion."""
@@ -466,11 +466,14 @@ class Cluster:
 
     def _deploy(self) -> None:
         """Create and place all Pods; unless the spec is cold they have been Ready for long."""
+        given = dict(self.state.spec.initial_nodes)
         for workload in sorted(self.state.spec.workloads, key=lambda each: -each.priority):
-            for pod in self._first_pods(workload):
+            names = given.get(workload.name, ())
+            for place, pod in enumerate(self._first_pods(workload)):
                 node = pod.node
                 if node is None:
-                    node = self.scheduler.choose(pod)
+                    known = place < len(names)
+                    node = self.state.nodes[names[place]] if known else self.scheduler.choose(pod)
                     if node is None:
                         self.scheduler.wait(pod)
                         continue

@@ -60,6 +60,9 @@ class ClusterSpec:
     """What the registry gives a site until `Cluster.registry` says otherwise."""
     cold: bool = False
     """True: nothing is scheduled and no image present at time 0; else all Pods are Ready."""
+    initial_nodes: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    """Where the first Pods of a workload stand at the beginning, by its name, in order of identity;
+    for the others the scheduler decides."""
     monitor_phase_us: int | None = None
     """Instant of the monitor's first pass, 0 .. 5 s; None: drawn."""
 
@@ -91,6 +94,8 @@ class NodeState:
     """The kubelet has listed its Pods since it started or came back."""
     beating_us: int | None = LONG_AGO_US
     """First lease renewal of the present spell of contact; None while there is none."""
+    check_us: int | None = None
+    """One instant at which the kubelet compares its status with the API server's; None: any."""
     pods: dict[PodKey, "PodState"] = field(default_factory=dict)
     """Pods bound to the node in the API, and those that only the kubelet still knows."""
     # The API server's copy

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from edgetwin.engine.cluster_state import ClusterState, NodeState, PodKey, PodState
 from edgetwin.engine.controller_client import Client, Process, Workers
 from edgetwin.kubernetes import LOCAL_PATH, Pairs, RuntimeClass, Workload
-from edgetwin.placement import Placed, Volumes, place, suits
+from edgetwin.placement import Placed, Volumes, place, suits, untolerated
 
 MANY_NODES = 64
 """Above this the nodes that a selector excludes are counted, not looked at. Chosen."""
@@ -70,6 +70,8 @@ class Scheduler:
         """Try the Pending Pods again that *node* could take."""
         near = self._pending_at.get(node.node.name, {})
         for pod in [*near.values(), *self._pending.values()]:
+            if node.room.taints and untolerated(pod.workload, node.room.taints):
+                continue
             self._loop.add(lambda pod=pod: self._schedule(pod))  # type: ignore[misc]
 
     def forget(self, pod: PodState) -> None:
@@ -182,12 +184,13 @@ class Scheduler:
     def choose(self, pod: PodState) -> NodeState | None:
         """Return the node for *pod*; if there is none, note the reason and return None."""
         workload = pod.workload
-        rooms = [node.room for node in self._state.nodes.values()]
         elsewhere: dict[str, int] = {}
-        if len(rooms) > MANY_NODES:
+        if len(self._state.nodes) <= MANY_NODES:
+            rooms = [node.room for node in self._state.nodes.values()]
+        else:
             near = [node.room for node in self.candidates(workload)]
             tainted = len(self._tainted) - sum(each.node.name in self._tainted for each in near)
-            untainted = len(rooms) - len(near) - tainted
+            untainted = len(self._state.nodes) - len(near) - tainted
             elsewhere = {
                 "node(s) had untolerated taint {node.kubernetes.io/unreachable: }": tainted,
                 "node(s) didn't match Pod's node affinity/selector": untainted,

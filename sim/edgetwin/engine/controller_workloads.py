@@ -63,7 +63,7 @@ class WorkloadControllers:
 
     def _reconcile(self, workload: Workload) -> Process:
         self._queued.pop(workload.name, None)
-        if self._busy.get(workload.name):
+        if workload.name in self._busy:
             # One worker at a time holds a workload; it looks again when it is done.
             self._busy[workload.name] = True
             return

@@ -101,6 +101,7 @@ class Contact:
         def at(delay_us: int, action: Callable[[NodeState], None]) -> None:
             self._state.later(delay_us, lambda: action(node) if node.contact == contact else None)
 
+        node.check_us = self._state.now + heal.status_us
         at(heal.lease_us, self._beat)
         at(heal.status_us, self.post_status)
         at(heal.list_us, self._list)
@@ -129,12 +130,17 @@ class Contact:
 
     def called_unknown(self, node: NodeState) -> None:
         """A kubelet that has contact finds itself called Unknown at its next check, every 10 s."""
-        if node.contacted and self._state.api_up:
-            contact = node.contact
-            wait_us = self._state.draws.between(f"status/{node.node.name}", 0, 10 * SECOND_US)
-            self._state.later(
-                wait_us, lambda: self.post_status(node) if node.contact == contact else None
-            )
+        if not node.contacted or not self._state.api_up:
+            return
+        period_us, contact = self._state.times.status_check_us, node.contact
+        if node.check_us is None:
+            node.check_us = self._state.draws.between(f"status/{node.node.name}", 0, period_us)
+        wait_us = node.check_us - self._state.now
+        if wait_us < 0:
+            wait_us %= period_us
+        self._state.later(
+            wait_us, lambda: self.post_status(node) if node.contact == contact else None
+        )
 
     def _list(self, node: NodeState) -> None:
         node.synced = True
