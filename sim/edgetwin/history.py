@@ -9,7 +9,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -340,6 +340,54 @@ class Recorder:
                         if kind.startswith("names:")}  # fmt: skip
         names = {name: tuple(self._names.get(name, {})) for name in sorted(vocabularies)}
         return History(dict(meta), names, tables)
+
+
+ORDERS: dict[str, tuple[str, ...]] = {
+    "events": ("time_us", "site", "entity", "kind"),
+    "starts": ("time_us", "site", "workload"),
+    "conflicts": ("time_us", "site", "collection", "key"),
+    "activations": ("time_us", "site", "policy"),
+    "requests": ("site", "class", "number", "attempt"),
+}
+"""Tables whose rows come as they happen: sorted by these columns, whichever process ran first."""
+
+
+def merged(parts: Sequence[History], meta: Mapping[str, Any]) -> History:
+    """Return the union of histories of different sites of one run, in one order.
+
+    Vocabularies are sorted and rows ordered, so that how the sites were split leaves no trace.
+    """
+    names = {
+        vocabulary: tuple(sorted({name for part in parts for name in part.names[vocabulary]}))
+        for vocabulary in parts[0].names
+    }
+    tables: dict[str, Columns] = {}
+    for table, schema in SCHEMA.items():
+        columns: Columns = {}
+        for column, (kind, _) in schema.items():
+            pieces = []
+            spans_before = 0
+            for part in parts:
+                values = part.tables[table][column]
+                if kind.startswith("names:"):
+                    values = _recoded(values, part.names[kind[6:]], names[kind[6:]])
+                elif (table, column) == ("outcomes", "span"):
+                    values = values + spans_before
+                    spans_before += part.rows("spans")
+                pieces.append(values)
+            columns[column] = np.concatenate(pieces)
+        tables[table] = columns
+    for table, keys in ORDERS.items():
+        columns = tables[table]
+        order = np.lexsort([columns[key] for key in reversed(keys)])
+        tables[table] = {column: values[order] for column, values in columns.items()}
+    return History(dict(meta), names, tables)
+
+
+def _recoded(values: NDArray[Any], old: Sequence[str], new: Sequence[str]) -> NDArray[np.int32]:
+    where = {name: code for code, name in enumerate(new)}
+    codes = np.array([*(where[name] for name in old), -1], dtype=np.int32)
+    return codes[values]
 
 
 def _dtype(kind: str) -> str:

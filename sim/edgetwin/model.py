@@ -121,6 +121,9 @@ class Node(Written):
     cpu_cores: Cores = Field(4.0, alias="cpu", gt=0)
     memory_bytes: Size = Field(8 * 2**30, alias="memory", gt=0)
     disk_bytes: Size = Field(32 * 2**30, alias="disk", gt=0)
+    system_bytes: Size = Field(4 * 2**30, alias="system")
+    """Disk that the operating system and K3s take. Chosen: a minimal Debian with K3s and its
+    bundled images stays under it; measure yours."""
     labels: dict[str, str] = {}
     taints: tuple[str, ...] = ()
     """As kubectl writes them: ``key=value:NoSchedule``."""
@@ -233,6 +236,12 @@ class ServiceBehaviour(Written):
     """Where requests go when no local pod is ready: nowhere, or over the uplink to the cloud."""
     cloud_service_time: Law = Law.model_validate({"law": "exponential", "mean": "8ms"})
     """Time in the cloud of a request that was forwarded; the cloud has room for all."""
+
+    @model_validator(mode="after")
+    def _one_instance(self) -> "ServiceBehaviour":
+        if self.keep_alive_us is not None and self.workers > 1:
+            raise ValueError("keep_alive needs workers: 1; an instance handles one request at once")
+        return self
 
 
 class CloudWrites(Written):
@@ -363,6 +372,8 @@ class Topology(Written):
     kubelet_delay_us: Duration = Field(1_000_000, alias="kubelet_delay", ge=0)
     """Added to every pod start for API server and kubelet work. An assumption: nothing here was
     measured; published pod starts span 0.5 to 2 s (facts/startup.md, 12)."""
+    prune_every_us: Duration = Field(3_600_000_000, alias="prune_every", gt=0)
+    """How often stores remove what is older than its retention. Chosen: hourly, a common cron."""
     sites: dict[Name, Site] = Field(min_length=1)
     services: dict[Name, ServiceBehaviour] = {}
     collections: dict[Name, Collection] = {}

@@ -1,0 +1,166 @@
+"""The end of a run: what the world knows goes into the history, and must add up."""
+
+import numpy as np
+
+from edgetwin.engine.decisions import ALLOW, DENY, ERROR, WRONG_ALLOW, WRONG_DENY
+from edgetwin.engine.queueing import NO_LIMIT
+from edgetwin.engine.world import World, memory_limit
+from edgetwin.history import OUTCOMES
+
+
+def close(world: World) -> None:
+    """Write what is counted, not told event by event, into the world's recorder."""
+    recorder = world.recorder
+    for name, kind in zip(world.names, world.kinds, strict=True):
+        recorder.row(
+            "sites", site=name, kind=kind, control_plane=world.topology.sites[kind].control_plane
+        )
+    world.books.close(world.end_us, recorder)
+    _writes(world)
+    _volumes(world)
+    _pods(world)
+    _decisions(world)
+    for control in world.controls:
+        assert control.outbox is not None
+        for drain in control.outbox.drains:
+            recorder.row(
+                "drains",
+                site=control.name,
+                heal_us=drain.heal_us,
+                backlog_writes=int(drain.backlog.sum()),
+                backlog_bytes=drain.backlog_bytes,
+                first_session_us=drain.first_session_us,
+                drained_us=drain.drained_us,
+            )
+    if world.plane.kept is not None:
+        _requests(world)
+
+
+def _writes(world: World) -> None:
+    """One row a site and collection: every write delivered, pending, pruned or kept at home."""
+    store = world.store
+    for control in world.controls:
+        here = control.number
+        assert control.outbox is not None
+        for number, name in enumerate(world.collections):
+            columns = [i for i, one in enumerate(store.classes) if one.collection == number]
+            columns = [
+                i for i in columns
+                if here in world.plane.classes[store.classes[i].request_class].sites
+            ]  # fmt: skip
+            if not columns:
+                continue
+            stored, info = store.stored[here, columns], store.info[here, columns]
+            synced = np.array([store.classes[i].synced for i in columns])
+            delivered = np.where(synced, store.delivered[here, columns], 0)
+            lost = np.where(synced, store.lost[here, columns], 0)
+            kept = np.where(synced, 0, stored)
+            pending = stored - delivered - lost - kept
+            assert (pending >= 0).all(), (control.name, name, stored, delivered, lost, kept)
+            world.recorder.row(
+                "writes",
+                site=control.name,
+                collection=name,
+                acked=int((stored - info).sum()),
+                info=int(info.sum()),
+                direct=int(store.direct[here, columns].sum()),
+                delivered=int(delivered.sum()),
+                redelivered=int(control.outbox.redelivered[columns].sum()),
+                pending=int(pending.sum()),
+                pruned=int(lost.sum()),
+                kept=int(kept.sum()),
+                stored_bytes=int(
+                    sum(
+                        int(n) * store.classes[i].disk_bytes
+                        for n, i in zip(stored, columns, strict=True)
+                    )
+                ),
+                left_site=bool(control.outbox.left_site[columns].any()),
+            )
+
+
+def _volumes(world: World) -> None:
+    claims = {claim.name: claim.size_bytes for claim in world.scenario.manifests.claims}
+    for control in world.controls:
+        used = {
+            collection.claim
+            for collection in world.topology.collections.values()
+            if collection.claim
+        }
+        full_us = int(world.store.full_us[control.number])
+        if world.store.full[control.number]:
+            full_us += world.end_us - control.full_since_us
+        world.recorder.row(
+            "volumes",
+            site=control.name,
+            used_bytes_max=int(world.store.used_bytes_max[control.number]),
+            limit_bytes=int(world.store.limit_bytes[control.number]),
+            claim_bytes=sum(claims.get(name, 0) for name in sorted(used)),
+            full_us=full_us,
+        )
+
+
+def _pods(world: World) -> None:
+    workloads = {workload.name: workload for workload in world.scenario.manifests.workloads}
+    for service, names in enumerate(world.workloads_of):
+        for name in names[:1]:
+            behaviour = world.topology.services.get(world.service_names[service])
+            each = behaviour.memory_per_request_bytes if behaviour else 0
+            for control in world.controls:
+                most = int(world.plane.in_pod_max[service, control.number])
+                world.recorder.row(
+                    "pods",
+                    site=control.name,
+                    workload=name,
+                    in_pod_max=most,
+                    memory_bytes_max=world.profile_of[name].memory_bytes + most * each,
+                    limit_bytes=memory_limit(workloads[name]),
+                    killed=control.kills.get(service, 0),
+                    busy_us=int(world.plane.busy_us[service, control.number]),
+                )
+
+
+def _decisions(world: World) -> None:
+    for number, one in enumerate(world.plane.classes):
+        if one.decisions is None:
+            continue
+        policy = world.request_policy(number)
+        asked = world.plane.asked_by_table(number)
+        counts = one.decisions.counts(asked)
+        costs = one.decisions.costs()
+        for (revision, offline), verdicts in sorted(counts.items()):
+            if not verdicts.sum():
+                continue
+            distinct, mean, most = costs.get((revision, offline), (0, 0.0, 0.0))
+            world.recorder.row(
+                "decisions",
+                policy=policy,
+                revision="" if revision < 0 else world.revision_name(policy, revision),
+                offline=offline,
+                distinct=distinct,
+                asked=int(verdicts.sum()),
+                allowed=int(verdicts[ALLOW] + verdicts[WRONG_ALLOW]),
+                denied=int(verdicts[DENY] + verdicts[WRONG_DENY]),
+                undefined=int(verdicts[ERROR]),
+                cost_us_mean=mean,
+                cost_us_max=most,
+            )
+
+
+def _requests(world: World) -> None:
+    recorder = world.recorder
+    assert world.plane.kept is not None
+    site = np.array([recorder.code("site", name) for name in world.names], dtype=np.int32)
+    of = np.array([recorder.code("class", name) for name in world.books.classes], dtype=np.int32)
+    outcome = np.array([recorder.code("outcome", name) for name in OUTCOMES], dtype=np.int32)
+    for rows in world.plane.kept:
+        recorder.block(
+            "requests",
+            {
+                **rows,
+                "site": site[rows["site"]],
+                "class": of[rows["class"]],
+                "outcome": outcome[rows["outcome"]],
+                "pod": np.minimum(rows["pod"], NO_LIMIT).astype(np.int32),
+            },
+        )

@@ -1,0 +1,199 @@
+"""Where two sides wrote the same keys before they met: found, settled, counted.
+
+A site and the cloud meet at every sync session that completes. Two writes of one key, one on each
+side, that lie between the same two meetings knew nothing of each other. While a site syncs without
+trouble its meetings are the ticks of its interval, and nothing is done at a tick: once a window
+all writes are given the number of the meeting that brought them together, and one settlement over
+(site, meeting, key) finds every conflict of every site.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgetwin.engine.plane import chosen_keys
+from edgetwin.engine.requests import Arrivals
+from edgetwin.engine.store import KeyedWrites
+from edgetwin.history import Recorder
+from edgetwin.merge import BOTH, EDGE, Writes, settle
+
+STRATEGIES = {"last-writer-wins": "lww", "version-vector": "siblings"}
+"""Names in a topology to those of the merge rules."""
+
+ROWS_MAX = 200_000
+"""Conflicts that a history keeps one by one; all are counted. Chosen: 12 MB."""
+
+
+@dataclass
+class Meetings:
+    """When a site and its cloud met: `ticks` while all is well, sessions one by one otherwise."""
+
+    phase_us: int
+    interval_us: int
+    steady_from_us: int | None = 0
+    """Since when every tick is a meeting; None: sessions are counted one by one."""
+    past: list[tuple[int, int]] = field(default_factory=list)
+    """Closed stretches (from, to) in which every tick was a meeting."""
+    sessions: list[int] = field(default_factory=list)
+
+    def steady(self, at_us: int) -> None:
+        """From *at_us* on every tick is a meeting."""
+        if self.steady_from_us is None:
+            self.steady_from_us = at_us
+
+    def one_by_one(self, at_us: int) -> None:
+        """From *at_us* on only sessions that complete are meetings."""
+        if self.steady_from_us is not None:
+            self.past.append((self.steady_from_us, at_us))
+            self.steady_from_us = None
+
+    def until(self, until_us: int) -> NDArray[np.int64]:
+        """Return the meetings before *until_us* that are still needed, sorted; forget them."""
+        stretches = list(self.past)
+        if self.steady_from_us is not None and self.steady_from_us < until_us:
+            stretches.append((self.steady_from_us, until_us))
+            self.steady_from_us = until_us
+        ticks = [self._ticks(start, end) for start, end in stretches]
+        self.past = []
+        sessions, self.sessions = self.sessions, []
+        return np.unique(np.concatenate([*ticks, np.array(sessions, dtype=np.int64)]))
+
+    def _ticks(self, start_us: int, end_us: int) -> NDArray[np.int64]:
+        first = -(-(start_us - self.phase_us) // self.interval_us)
+        last = -(-(end_us - self.phase_us) // self.interval_us)
+        return self.phase_us + np.arange(first, last, dtype=np.int64) * self.interval_us
+
+
+@dataclass(frozen=True)
+class Clocks:
+    """Wall clocks of the sites, shape (sites,): offset in us, drift in parts per million."""
+
+    offset_us: NDArray[np.int64]
+    drift_ppm: NDArray[np.float64]
+
+    def wall_us(self, site: NDArray[np.integer], time_us: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return what the sites' clocks show at true times *time_us*."""
+        drift = np.floor(self.drift_ppm[site] * time_us / 1e6).astype(np.int64)
+        return time_us + self.offset_us[site] + drift
+
+
+class Contention:
+    """One collection that the sites and the cloud both write."""
+
+    def __init__(
+        self, collection: str, strategy: str, sites: Sequence[str], edge: KeyedWrites,
+        cloud: Arrivals, cloud_sites: NDArray[np.int64], keys: NDArray[np.float64] | int,
+        clocks: Clocks,
+    ) -> None:  # fmt: skip
+        self.collection = collection
+        self.strategy = strategy
+        self.conflicts = 0
+        self.cloud_writes = 0
+        self._sites = sites
+        self._edge = edge
+        self._cloud = cloud
+        self._cloud_sites = cloud_sites
+        self._keys = keys
+        self._count = keys if isinstance(keys, int) else int(keys.size)
+        self._clocks = clocks
+        self._pending = KeyedWrites()
+
+    def settle(
+        self, until_us: int, meetings: Sequence[NDArray[np.int64]], recorder: Recorder
+    ) -> None:
+        """Settle all that met before *until_us*; *meetings* holds each site's, sorted."""
+        block = self._cloud.block(until_us)
+        self.cloud_writes += block.arrival_us.size
+        self._pending.site.append(self._cloud_sites[block.stream].astype(np.int32))
+        self._pending.time_us.append(block.arrival_us)
+        self._pending.key.append(chosen_keys(block.key_word, self._keys))
+        first = np.concatenate(([0], np.cumsum([times.size for times in meetings])))
+        times = np.concatenate([*meetings, np.empty(0, dtype=np.int64)])
+        edge, edge_at = self._met(self._edge, first, times)
+        cloud, cloud_at = self._met(self._pending, first, times)
+        shared = np.intersect1d(edge_at, cloud_at)
+        if not shared.size:
+            return
+        one, two = (
+            self._writes(edge, edge_at, shared, edge=True),
+            self._writes(cloud, cloud_at, shared, edge=False),
+        )
+        settled = settle(STRATEGIES[self.strategy], one, two, edge_id="edge", cloud_id="cloud")
+        self._record(settled, shared, one, two, times, recorder, first)
+
+    def _met(
+        self, writes: KeyedWrites, first: NDArray[np.int64], times: NDArray[np.int64]
+    ) -> tuple[tuple[NDArray[np.int32], NDArray[np.int64]], NDArray[np.int64]]:
+        """Take out the writes that have met the other side: site, time, and (meeting, key)."""
+        site = np.concatenate([*writes.site, np.empty(0, dtype=np.int32)])
+        time_us = np.concatenate([*writes.time_us, np.empty(0, dtype=np.int64)])
+        key = np.concatenate([*writes.key, np.empty(0, dtype=np.int64)])
+        meeting = _next_meeting(site, time_us, first, times)
+        met = meeting < first[site + 1]
+        writes.site, writes.time_us, writes.key = [site[~met]], [time_us[~met]], [key[~met]]
+        order = np.lexsort((time_us[met], site[met]))
+        place = (meeting[met] * self._count + key[met])[order]
+        return (site[met][order], time_us[met][order]), place
+
+    def _writes(
+        self, rows: tuple[NDArray[np.int32], NDArray[np.int64]], place: NDArray[np.int64],
+        shared: NDArray[np.int64], *, edge: bool,
+    ) -> Writes:  # fmt: skip
+        chosen = np.isin(place, shared)
+        site, time_us = rows[0][chosen], rows[1][chosen]
+        order = np.argsort(time_us, kind="stable")
+        site, time_us, place = site[order], time_us[order], place[chosen][order]
+        wall = self._clocks.wall_us(site, time_us) if edge else time_us
+        return Writes(np.searchsorted(shared, place), wall, time_us)
+
+    def _record(
+        self, settled: object, shared: NDArray[np.int64], edge: Writes, cloud: Writes,
+        times: NDArray[np.int64], recorder: Recorder, first: NDArray[np.int64],
+    ) -> None:  # fmt: skip
+        from edgetwin.merge import Settlement
+
+        assert isinstance(settled, Settlement)
+        size = shared.size
+        lost = np.bincount(edge.key[settled.edge_lost], minlength=size)
+        lost += np.bincount(cloud.key[settled.cloud_lost], minlength=size)
+        keep = slice(0, max(0, ROWS_MAX - self.conflicts))
+        self.conflicts += size
+        meeting, key = np.divmod(shared[settled.keys], self._count)
+        codes = {name: recorder.code("winner", name) for name in ("edge", "cloud", "both")}
+        winner = np.where(settled.winner_side == EDGE, codes["edge"], codes["cloud"])
+        winner = np.where(settled.winner_side == BOTH, codes["both"], winner)
+        site = np.searchsorted(first, meeting, side="right") - 1
+        site_codes = np.array([recorder.code("site", name) for name in self._sites])
+        recorder.block(
+            "conflicts",
+            {
+                "time_us": times[meeting][keep],
+                "site": site_codes[site][keep],
+                "collection": np.full(size, recorder.code("collection", self.collection))[keep],
+                "key": key[keep],
+                "strategy": np.full(size, recorder.code("strategy", self.strategy))[keep],
+                "winner": winner[keep],
+                "edge_time_us": edge.time_us[settled.edge_last][keep],
+                "cloud_time_us": cloud.time_us[settled.cloud_last][keep],
+                "lost_updates": lost[settled.keys][keep],
+                "wrong_winner": np.isin(settled.keys, settled.wrong_winner)[keep],
+            },
+        )
+
+
+def _next_meeting(
+    site: NDArray[np.int32], time_us: NDArray[np.int64], first: NDArray[np.int64],
+    times: NDArray[np.int64],
+) -> NDArray[np.int64]:  # fmt: skip
+    """Return, for each write, the number of its site's first meeting after it.
+
+    Meetings of site *s* are numbered first[s]..first[s+1]-1; past them means: not yet.
+    """
+    if not times.size:
+        return first[site + 1]
+    span = int(max(times.max(), time_us.max(initial=0))) + 2
+    owner = np.repeat(np.arange(first.size - 1, dtype=np.int64), np.diff(first))
+    at = np.searchsorted(owner * span + times, site * np.int64(span) + time_us, side="right")
+    return np.maximum(at, first[site])

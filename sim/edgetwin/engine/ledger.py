@@ -1,0 +1,168 @@
+"""The books of a run: spans of time per site, what became of requests in them, latencies.
+
+Counting is by scatter-add into flat arrays, so that a block of any size leaves the same books.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgetwin.history import OUTCOMES, Recorder
+
+OK, DENIED, LATE, UNAVAILABLE, REJECTED, STORE_FULL, ERROR, IN_FLIGHT = range(len(OUTCOMES))
+ISSUED, ATTEMPTS, FORWARDED, WRONGLY_ALLOWED, WRONGLY_DENIED = range(8, 13)
+FIELDS = 13
+
+_SUB_BITS = 6
+_SHIFT = 52 - _SUB_BITS
+_ONE = 1023 << _SUB_BITS
+BINS = 36 << _SUB_BITS
+"""Latency bins: 64 to the octave, from 1 us to 2**36 us (19 h)."""
+
+
+def latency_bin(latency_us: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the bin of each latency: the exponent and the top six bits of its mantissa."""
+    bits = np.maximum(latency_us, 1).astype(np.float64).view(np.int64)
+    return np.minimum((bits >> _SHIFT) - _ONE, BINS - 1)
+
+
+def bin_edges_us() -> NDArray[np.int64]:
+    """Return the largest whole latency of each bin, shape (BINS,)."""
+    bits = (np.arange(1, BINS + 1, dtype=np.int64) + _ONE) << _SHIFT
+    return np.ceil(bits.view(np.float64)).astype(np.int64) - 1
+
+
+@dataclass(frozen=True)
+class SpanState:
+    """What holds during one span of a site."""
+
+    offline: bool
+    powered: bool
+    serving: bool
+    endpoints: int
+    uplink: str
+    store_full: bool
+    outage: int
+
+
+class Ledger:
+    """Spans, outcomes and latencies of *sites* for *classes* of requests."""
+
+    def __init__(self, sites: Sequence[str], classes: Sequence[str]) -> None:
+        self.sites = sites
+        self.classes = classes
+        self.span = np.zeros(len(sites), dtype=np.int64)
+        """The open span of each site."""
+        self.offline_of_span = np.zeros(1024, dtype=np.bool_)
+        self._spans: list[tuple[int, int, SpanState]] = []
+        self._ends: list[int] = []
+        self._width = len(classes) * FIELDS
+        self._counts = np.zeros(1024 * self._width, dtype=np.int64)
+        self._latency = np.zeros(len(sites) * len(classes) * 2 * BINS, dtype=np.int32)
+
+    def open(self, site: int, at_us: int, state: SpanState) -> None:
+        """Close the site's span and open the next; a change back at once leaves no trace."""
+        if self._ends and self._spans[current := int(self.span[site])][0] == site:
+            _, start, before = self._spans[current]
+            if before == state:
+                return
+            if start == at_us:
+                self._spans[current] = (site, start, state)
+                self.offline_of_span[current] = state.offline
+                return
+            self._ends[current] = at_us
+        row = len(self._spans)
+        self._spans.append((site, at_us, state))
+        self._ends.append(-1)
+        self.span[site] = row
+        if row >= self.offline_of_span.size:
+            self.offline_of_span = np.concatenate(
+                (self.offline_of_span, np.zeros_like(self.offline_of_span))
+            )
+            self._counts = np.concatenate((self._counts, np.zeros_like(self._counts)))
+        self.offline_of_span[row] = state.offline
+
+    def add(
+        self, span: NDArray[np.int64], request_class: NDArray[np.integer], field: NDArray[np.integer] | int,
+        count: NDArray[np.int64] | int = 1,
+    ) -> None:  # fmt: skip
+        """Add *count* to a field of (span, class), row by row."""
+        at = span * self._width
+        at += request_class * np.int64(FIELDS)
+        at += field
+        np.add.at(self._counts, at, count)
+
+    def add_latency(
+        self, site: NDArray[np.integer], request_class: NDArray[np.integer], span: NDArray[np.int64],
+        latency_us: NDArray[np.int64],
+    ) -> None:  # fmt: skip
+        """Count the latencies of answered requests."""
+        at = site * np.int64(len(self.classes))
+        at += request_class
+        at *= 2
+        at += self.offline_of_span[span]
+        at *= BINS
+        at += latency_bin(latency_us)
+        np.add.at(self._latency, at, 1)
+
+    def close(self, end_us: int, recorder: Recorder) -> None:
+        """Write everything to *recorder*; what has no outcome yet is in flight."""
+        order = sorted(range(len(self._spans)), key=lambda row: (self._spans[row][0], row))
+        number = {row: new for new, row in enumerate(order)}
+        for row in order:
+            site, start, state = self._spans[row]
+            recorder.row(
+                "spans",
+                site=self.sites[site],
+                start_us=start,
+                end_us=end_us if self._ends[row] < 0 else self._ends[row],
+                offline=state.offline,
+                powered=state.powered,
+                serving=state.serving,
+                endpoints=state.endpoints,
+                uplink=state.uplink,
+                store_full=state.store_full,
+                outage=state.outage,
+            )
+        rows = len(self._spans)
+        counts = self._counts[: rows * self._width].reshape(rows, len(self.classes), FIELDS)
+        for row in order:
+            for one in np.flatnonzero(counts[row, :, ATTEMPTS] + counts[row, :, ISSUED]).tolist():
+                values = counts[row, one]
+                ended = int(values[:IN_FLIGHT].sum())
+                recorder.row(
+                    "outcomes",
+                    span=number[row],
+                    site=self.sites[self._spans[row][0]],
+                    issued=int(values[ISSUED]),
+                    attempts=int(values[ATTEMPTS]),
+                    forwarded=int(values[FORWARDED]),
+                    wrongly_allowed=int(values[WRONGLY_ALLOWED]),
+                    wrongly_denied=int(values[WRONGLY_DENIED]),
+                    in_flight=int(values[ISSUED]) - ended,
+                    **{"class": self.classes[one]},
+                    **{name: int(values[field]) for field, name in enumerate(OUTCOMES[:-1])},
+                )
+        self._close_latency(recorder)
+
+    def _close_latency(self, recorder: Recorder) -> None:
+        at = np.flatnonzero(self._latency)
+        rest, bins = np.divmod(at, BINS)
+        rest, offline = np.divmod(rest, 2)
+        site, request_class = np.divmod(rest, len(self.classes))
+        site_code = np.array([recorder.code("site", name) for name in self.sites], dtype=np.int32)
+        class_code = np.array(
+            [recorder.code("class", name) for name in self.classes], dtype=np.int32
+        )
+        recorder.block(
+            "latency",
+            {
+                "site": site_code[site],
+                "class": class_code[request_class],
+                "offline": offline.astype(np.bool_),
+                "le_us": bin_edges_us()[bins],
+                "count": self._latency[at].astype(np.int64),
+            },
+        )

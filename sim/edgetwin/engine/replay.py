@@ -1,0 +1,98 @@
+"""The record as faults: which row of it becomes what, at which site, and when in the run."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from edgetwin import outages
+from edgetwin.engine.site import Fault
+from edgetwin.model import Scenario
+from edgetwin.units import MINUTE_US
+
+FAULT_OF_KIND = {
+    "network": "cut",
+    "cellular": "cut",
+    "satellite": "cut",
+    "planned": "cut",
+    "power": "power",
+    "node": "node",
+    "scheduler": "control-plane",
+}
+"""What each kind of record does (design: what a record means). `degraded` is not offline and is
+not replayed yet."""
+
+TOGETHER_US = 5 * MINUTE_US
+"""Outages that start within this of an event's first belong to it (facts/traces.md, 3)."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One replayed outage."""
+
+    site: str
+    fault: Fault
+    recorded_start_us: int
+    recorded_end_us: int
+    cause: str
+    censored: str
+    event: int
+
+
+@dataclass(frozen=True)
+class Replay:
+    """A storm in the run's own time, which begins at 0."""
+
+    start_epoch_us: int
+    storm_end_us: int
+    end_us: int
+    rows: tuple[Row, ...]
+    faults: Mapping[str, tuple[Fault, ...]]
+    skipped: int
+    """Rows that nothing in the model answers to (degraded links), or that lie outside the run."""
+
+    @property
+    def count(self) -> int:
+        """How many outages are replayed."""
+        return len(self.rows)
+
+
+def replayed(scenario: Scenario, *, seed: int, reading: str) -> Replay:
+    """Return the scenario's record as faults; errors and ambiguous rows are drawn by *seed*."""
+    settings = scenario.topology.outages
+    recorded = scenario.record
+    drawn = outages.with_drawn_errors(recorded, seed=seed)
+    read = outages.read_as(drawn, reading, seed=seed, mixed_share=settings.mixed_share)
+    start = recorded.window_us[0]
+    storm_end = settings.duration_us or recorded.window_us[1] - start
+    planned = []
+    skipped = 0
+    for one in read.outages:
+        what = FAULT_OF_KIND.get(one.kind)
+        begin = max(0, one.start_us - start)
+        end = storm_end if one.end_us is None else min(one.end_us - start, storm_end)
+        if what is None or end <= begin:
+            skipped += 1
+        else:
+            planned.append((begin, one.site, end, what, one))
+    planned.sort(key=lambda item: (item[0], item[1], item[2], item[3]))
+    rows, event, event_start = [], -1, -TOGETHER_US - 1
+    for number, (begin, site, end, what, one) in enumerate(planned):
+        if begin - event_start > TOGETHER_US:
+            event, event_start = event + 1, begin
+        rows.append(
+            Row(
+                site, Fault(number, begin, end, what), one.start_us - start,
+                storm_end if one.end_us is None else one.end_us - start,
+                one.cause, one.censored, event,
+            )
+        )  # fmt: skip
+    faults: dict[str, list[Fault]] = {}
+    for row in rows:
+        faults.setdefault(row.site, []).append(row.fault)
+    return Replay(
+        start_epoch_us=start,
+        storm_end_us=storm_end,
+        end_us=storm_end + settings.settle_us,
+        rows=tuple(rows),
+        faults={site: tuple(of) for site, of in sorted(faults.items())},
+        skipped=skipped,
+    )

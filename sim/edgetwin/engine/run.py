@@ -1,0 +1,168 @@
+"""Time passes: both planes take turns until the end of the run.
+
+Sites that share a cluster share a clock and form a component; every component has a clock of its
+own. In a round each component's requests are brought, all components at once, to its next event or
+to the first crossing before it; then its events of that instant happen. A window bounds how many
+requests are in memory, and nothing else: any span gives the same history.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from time import perf_counter, process_time
+from typing import Any
+
+import numpy as np
+
+import edgetwin
+from edgetwin.engine import books
+from edgetwin.engine.plane import Crossing, Plane
+from edgetwin.engine.replay import Replay, replayed
+from edgetwin.engine.world import Component, World
+from edgetwin.errors import UsageError
+from edgetwin.history import History, merged
+from edgetwin.model import Scenario
+
+BLOCK_REQUESTS = 1 << 18
+"""Requests that one window draws. Chosen: their columns stay within a shared cache of some 32 MB,
+and the cost of a round (a fraction of a millisecond) is spread over enough of them."""
+
+
+def simulate(
+    scenario: Scenario, *, seed: int = 0, reading: str | None = None, jobs: int = 1,
+    span_us: int | None = None, requests: bool = False,
+    progress: Callable[[float], None] | None = None, plane_type: type[Plane] = Plane,
+) -> History:  # fmt: skip
+    """Return what happens to *scenario* in one storm and the quiet after it.
+
+    *reading* says what an ambiguous row of the record means (cut, power or mixed; None: what the
+    topology says). *span_us* bounds a window by time instead of by memory. *requests* keeps a row
+    for every attempt. *progress* is told the share of simulated time that has passed.
+    """
+    reading = reading or scenario.topology.outages.reading
+    if reading not in ("cut", "power", "mixed"):
+        raise UsageError(f"one run has one reading: cut, power or mixed, not {reading!r}")
+    wall, cpu = perf_counter(), process_time()
+    storm = replayed(scenario, seed=seed, reading=reading)
+    groups = _groups(scenario, jobs)
+    work = partial(
+        _run, scenario, seed, storm, span_us=span_us, requests=requests, plane_type=plane_type
+    )
+    if len(groups) == 1:
+        parts = [work(groups[0], progress)]
+    else:
+        with ProcessPoolExecutor(len(groups)) as pool:
+            parts = list(pool.map(work, groups))
+    history = merged(parts, _meta(scenario, seed, reading, storm))
+    measured = {
+        "wall_s": perf_counter() - wall,
+        "cpu_s": process_time() - cpu + sum(part.meta["cpu_s"] for part in parts if len(parts) > 1),
+        "jobs": len(groups),
+    }
+    return History({**history.meta, "measured": measured}, history.names, history.tables)
+
+
+def _groups(scenario: Scenario, jobs: int) -> list[list[int]]:
+    """Split the sites into runs of neighbours for *jobs* processes, components kept whole."""
+    planes = [scenario.topology.sites[kind].control_plane for _, kind in scenario.sites]
+    shared = [i for i, plane in enumerate(planes) if plane == "cloud"]
+    alone = [i for i, plane in enumerate(planes) if plane != "cloud"]
+    jobs = max(1, min(jobs, len(alone) + bool(shared)))
+    if jobs == 1:
+        return [list(range(len(planes)))]
+    bounds = np.linspace(0, len(alone), jobs + 1 - bool(shared)).astype(int).tolist()
+    parts = [alone[a:b] for a, b in zip(bounds, bounds[1:], strict=False)]
+    return [part for part in [*parts, shared] if part]
+
+
+def _run(
+    scenario: Scenario, seed: int, storm: Replay, sites: Sequence[int],
+    progress: Callable[[float], None] | None = None, *, span_us: int | None, requests: bool,
+    plane_type: type[Plane],
+) -> History:  # fmt: skip
+    cpu = process_time()
+    window_us = span_us or _window_us(scenario, sites)
+    world = World(
+        scenario, seed, sites, storm.faults, end_us=storm.end_us,
+        window_us=window_us, keep_requests=requests, plane_type=plane_type,
+    )  # fmt: skip
+    at_us = 0
+    while at_us < storm.end_us:
+        at_us = min(at_us + window_us, storm.end_us)
+        _window(world, at_us)
+        if progress is not None:
+            progress(at_us / storm.end_us)
+    books.close(world)
+    return world.recorder.history({"cpu_s": process_time() - cpu})
+
+
+def _window_us(scenario: Scenario, sites: Sequence[int]) -> int:
+    per_us = sum(
+        devices.count / request.every_us
+        for number in sites
+        for devices in scenario.topology.sites[scenario.sites[number][1]].devices.values()
+        for request in devices.requests.values()
+    )
+    return max(1_000_000, int(BLOCK_REQUESTS / per_us)) if per_us else 86_400_000_000
+
+
+def _window(world: World, until_us: int) -> None:
+    """Bring every component to *until_us*."""
+    plane = world.plane
+    plane.open_window(until_us)
+    running = world.components
+    while running:
+        due = [min(until_us, int(next_us)) if (next_us := one.env.peek()) < until_us else until_us
+               for one in running]  # fmt: skip
+        sites = np.array([site for one in running for site in one.sites], dtype=np.int64)
+        instants = np.repeat(np.array(due, dtype=np.int64), [len(one.sites) for one in running])
+        order = np.argsort(sites, kind="stable")
+        crossings = plane.advance(sites[order], instants[order])
+        for crossing in crossings:
+            _announce(world, crossing)
+        still = []
+        for one in running:
+            now_us = int(plane.time_us[one.sites[0]])
+            _events(one, now_us, until_us)
+            if now_us < until_us:
+                still.append(one)
+        world.settle()
+        running = still
+    for contention in world.contentions:
+        contention.settle(until_us, world.meetings(until_us), world.recorder)
+
+
+def _events(component: Component, now_us: int, until_us: int) -> None:
+    """Let all events of an instant happen; those at a window's end belong to the next window."""
+    env = component.env
+    if now_us >= until_us:
+        return
+    while env.peek() <= now_us:
+        env.step()
+
+
+def _announce(world: World, crossing: Crossing) -> None:
+    """Make a crossing an event of its site's clock."""
+    control = world.controls[crossing.site]
+    event = control.env.timeout(crossing.at_us - int(control.env.now))
+    if crossing.what == "kill":
+        service = int(world.plane.service_of_slot[crossing.slot])
+        event.callbacks.append(lambda _: control.killed(service, crossing.slot))
+    else:
+        event.callbacks.append(lambda _: control.volume_full())
+
+
+def _meta(scenario: Scenario, seed: int, reading: str, storm: Replay) -> Mapping[str, Any]:
+    return {
+        "edgetwin": edgetwin.__version__,
+        "scenario": scenario.topology.name,
+        "digest": scenario.digest,
+        "seed": seed,
+        "reading": reading,
+        "start_epoch_us": storm.start_epoch_us,
+        "storm_end_us": storm.storm_end_us,
+        "end_us": storm.end_us,
+        "topology": scenario.topology.model_dump(mode="json", by_alias=True),
+        "outages_recorded": len(scenario.record.outages),
+        "outages_replayed": storm.count,
+    }
