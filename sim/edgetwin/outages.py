@@ -462,7 +462,10 @@ def windowed(record: Record, start_us: int, end_us: int) -> Record:
             outage = replace(outage, end_us=None, end_err_us=0)
         elif outage.end_us is None and end < end_us:
             outage = replace(outage, end_us=end)
-        outages.append(replace(outage, censored="".join(x for x in "LRE" if x in letters)))
+        censored = "".join(letter for letter in "LRE" if letter in letters)
+        outages.append(
+            outage if censored == outage.censored else replace(outage, censored=censored)
+        )
     outside = [(start_us, record.window_us[0]), (record.window_us[1], end_us)]
     unknown = {site: list(outside) for site in record.sites}
     for gap in record.unknown:

@@ -319,7 +319,7 @@ def generate(
     outages = [outage for site in storm.sites for outage in storm.own(site)]
     for domain in sorted(set(sites.values())):
         outages.extend(storm.shared(domain))
-    kept, joined, merged = merge(_on_grid(outages, spec.resolution_us))
+    kept, joined, merged = merge(outages)
     whole = Record(
         outages=kept,
         unknown=(),
@@ -369,6 +369,14 @@ class _Storm:
             return float(rates.values[int(rng.integers(len(rates.values)))])
         return rates.median_per_month * math.exp(rates.sigma * float(rng.standard_normal()))
 
+    def _outage(self, site: str, start_us: int, length_us: int, kind: str, cause: str) -> Outage:
+        """Return an outage on the grid: from the step before, whole steps long, at least one."""
+        step = self.spec.resolution_us
+        start = start_us // step * step
+        length = max(1, (length_us + step // 2) // step) * step
+        error = step if step > 1 else 0
+        return Outage(site, start, start + length, kind, cause, "", error, error)
+
     def own(self, site: str) -> list[Outage]:
         """Return the outages that *site* has of its own, and its degraded periods."""
         spec = self.spec
@@ -380,14 +388,16 @@ class _Storm:
         if rate > 0:
             starts, lengths = self._renewal(site, "own", rate, self.duration, spec.durations.max_us)
             kinds = self._kinds(site, len(starts))
-            for start, length, kind in zip(starts, lengths, kinds, strict=True):
-                outages.append(Outage(site, start, start + length, kind, "site"))
+            outages = [
+                self._outage(site, start, length, kind, "site")
+                for start, length, kind in zip(starts, lengths, kinds, strict=True)
+            ]
             outages = self._flapping(site, outages)
         if spec.degraded.per_month > 0:
             law, cap = spec.degraded.durations.numeric(), spec.degraded.durations.max_us
             starts, lengths = self._renewal(site, "degraded", spec.degraded.per_month, law, cap)
             outages += [
-                Outage(site, start, start + length, "degraded", "site")
+                self._outage(site, start, length, "degraded", "site")
                 for start, length in zip(starts, lengths, strict=True)
             ]
         return outages
@@ -450,7 +460,7 @@ class _Storm:
                 assert outage.end_us is not None
                 start = outage.end_us + max(1, round(float(rng.exponential(flapping.up_us))))
                 length = min(max(1, round(float(self.duration.quantile(rng.random())))), cap)
-                outage = replace(outage, start_us=start, end_us=start + length)
+                outage = self._outage(outage.site, start, length, outage.kind, outage.cause)
                 pieces.append(outage)
         return pieces
 
@@ -484,13 +494,13 @@ class _Storm:
         score = math.sqrt(shared.alike) * common + math.sqrt(1 - shared.alike) * own
         length = np.clip(self.duration.quantile(normal_cdf(score)), 1, self.spec.durations.max_us)
         order = np.argsort(-keys, axis=0, kind="stable")
-        kinds = self._kinds(domain, len(starts))
+        kinds, cause = self._kinds(domain, len(starts)), f"{domain} event"
         outages: list[Outage] = []
         for event, (start, count) in enumerate(zip(starts, hit.tolist(), strict=True)):
             for place in order[:count, event].tolist():
                 begins = start + round(float(late[place, event]))
-                ends = begins + max(1, round(float(length[place, event])))
-                outages.append(Outage(sites[place], begins, ends, kinds[event], f"{domain} event"))
+                lasts = round(float(length[place, event]))
+                outages.append(self._outage(sites[place], begins, lasts, kinds[event], cause))
         return outages
 
     def _hits(self, sites: int) -> Any:
@@ -504,18 +514,3 @@ class _Storm:
             middle = (np.arange(200) + 0.5) / 200
             shares = -shared.hit_share * np.log1p(-middle)
         return np.clip(np.rint(shares * sites), min(2, sites), sites).astype(np.int64)
-
-
-def _on_grid(outages: list[Outage], step_us: int) -> list[Outage]:
-    """Place starts on the step before, and make lengths whole steps, at least one."""
-    placed = []
-    for outage in outages:
-        assert outage.end_us is not None
-        start = outage.start_us // step_us * step_us
-        steps = max(1, (outage.end_us - outage.start_us + step_us // 2) // step_us)
-        error = step_us if step_us > 1 else 0
-        placed.append(
-            replace(outage, start_us=start, end_us=start + steps * step_us,
-                    start_err_us=error, end_err_us=error)
-        )  # fmt: skip
-    return placed
