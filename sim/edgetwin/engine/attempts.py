@@ -34,21 +34,34 @@ NO_SLOT = -1
 
 
 class Attempts:
-    """Rows from several runs, each column joined and put in order only when it is asked for."""
+    """Rows whose columns are joined, ordered and picked only when somebody asks for them."""
 
-    def __init__(self, runs: Sequence[dict[str, Column]], order: NDArray[np.int64] | None = None):
+    def __init__(
+        self,
+        runs: Sequence[dict[str, Column]],
+        *,
+        source: "Attempts | None" = None,
+        rows: NDArray[Any] | None = None,
+    ) -> None:
+        """Take *runs* one after the other, or of *source* the *rows* (numbers, in any order)."""
         self._runs = [run for run in runs if run["arrival_us"].size] or list(runs[:1])
-        self._order = order
+        self._source = source
+        self._rows = rows
         self._made: dict[str, Column] = {}
-        self.size = sum(run["arrival_us"].size for run in self._runs)
+        if rows is None:
+            self.size = sum(run["arrival_us"].size for run in self._runs)
+        else:
+            self.size = rows.size
 
     def __getitem__(self, name: str) -> Column:
         made = self._made.get(name)
         if made is None:
-            runs = self._runs
-            made = runs[0][name] if len(runs) == 1 else np.concatenate([run[name] for run in runs])
-            if self._order is not None:
-                made = made[self._order]
+            if self._source is not None:
+                made = self._source[name][self._rows]
+            elif len(self._runs) == 1:
+                made = self._runs[0][name]
+            else:
+                made = np.concatenate([run[name] for run in self._runs])
             self._made[name] = made
         return made
 
@@ -56,21 +69,15 @@ class Attempts:
         self._made[name] = column
 
     def __contains__(self, name: str) -> bool:
-        return name in self._made or all(name in run for run in self._runs)
+        if name in self._made:
+            return True
+        if self._source is not None:
+            return name in self._source
+        return all(name in run for run in self._runs)
 
-    def ordered(self, order: NDArray[np.int64]) -> "Attempts":
-        """Return the same rows in another order."""
-        if self._order is None and not self._made:
-            return Attempts(self._runs, order)
-        rows = {name: self[name][order] for name in set(self._names()) | set(self._made)}
-        return Attempts([rows])
-
-    def take(self, rows: NDArray[Any]) -> dict[str, Column]:
-        """Return every kept column for *rows* (numbers or a mask)."""
-        return {name: self[name][rows] for name in COLUMNS}
-
-    def _names(self) -> list[str]:
-        return [name for name in self._runs[0] if all(name in run for run in self._runs)]
+    def ordered(self, rows: NDArray[np.int64]) -> "Attempts":
+        """Return *rows* of these, in that order."""
+        return Attempts([], source=self, rows=rows)
 
 
 def empty() -> dict[str, Column]:

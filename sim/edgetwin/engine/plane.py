@@ -93,6 +93,8 @@ class _Part:
     rows: Attempts
     inmate: NDArray[np.bool_] | None = None
     """Rows that were in a pod before: they count for the others, and are not committed again."""
+    again: bool = False
+    """Retries of rows of the same plan."""
 
 
 @dataclass
@@ -151,6 +153,7 @@ class Plane:
         self._retries = np.array([one.retries for one in classes], dtype=np.int64)
         self._backoff_us = np.array([one.backoff_us for one in classes], dtype=np.int64)
         self._write_class = np.array([one.write_class for one in classes], dtype=np.int64)
+        self._keyed = [number for number, one in enumerate(classes) if one.keys is not None]
         self._until_us = np.zeros(sites, dtype=np.int64)
         self._blocks: list[Block] = []
         self._position: list[NDArray[np.int64]] = []
@@ -163,6 +166,27 @@ class Plane:
         self._blocks = [one.arrivals.block(until_us) for one in self.classes]
         self._position = [block.first[:-1].copy() for block in self._blocks]
         self._window_us = (self._window_us[1], until_us)
+
+    def calm(self) -> NDArray[np.bool_]:
+        """Say at which sites no request of this window can change a state."""
+        calm = np.ones(self.component.size, dtype=np.bool_)
+        for service in self.services:
+            if service.rules.killed_over < service.rules.in_pod_max:
+                calm[:] = False
+        bytes_max = np.zeros(self.component.size, dtype=np.int64)
+        for number, one in enumerate(self.classes):
+            if one.write_class >= 0:
+                each = self.store.classes[one.write_class].disk_bytes
+                block = self._blocks[number]
+                bytes_max[one.sites] += np.diff(block.first) * (one.retries + 1) * each
+        for service in range(len(self.services)):
+            for rows in (self.carried[service], self.waiting[service]):
+                column = self._write_class[rows["request_class"]]
+                each_row = np.where(column >= 0, self.store.bytes_of(column), 0)
+                np.add.at(bytes_max, rows["site"], each_row * 11)
+        calm &= ~self.store.full
+        calm &= self.store.used_bytes + bytes_max <= self.store.limit_bytes
+        return calm
 
     def advance(self, sites: NDArray[np.int64], until_us: NDArray[np.int64]) -> list[Crossing]:
         """Commit what happens at each of *sites* before its *until_us*, or its first crossing.
@@ -229,7 +253,8 @@ class Plane:
             if local.any():
                 here = rows.ordered(np.flatnonzero(local))
                 plan.parts.append(self._at_pods(plan, here, sites))
-            plan.parts.append(self._elsewhere(service, rows.ordered(np.flatnonzero(~local))))
+            away = self._elsewhere(service, rows.ordered(np.flatnonzero(~local)))
+            plan.parts += [away, *self._failing_again(service, away)]
         return plan
 
     def _arriving(
@@ -354,7 +379,7 @@ class Plane:
             if at < self._until_us[site_of]:
                 plan.crossings.append(Crossing(site_of, at, "kill", int(slot[row])))
         if one.watch_memory:
-            rows["inside"] = inside(arrival, served.finish_us, first, old, rules)
+            rows["inside"] = inside(arrival, served.finish_us, first)
         if rules.in_pod_max < NO_LIMIT:
             rows["rejected"] = served.rejected
         return _Part(rows, inmate)
@@ -401,6 +426,27 @@ class Plane:
             rows["duration_us"] = duration
         rows["slot"], rows["start_us"], rows["finish_us"] = slot, rows["arrival_us"], finish
         return _Part(rows)
+
+    def _failing_again(self, service: int, part: _Part) -> list[_Part]:
+        """Return the retries of what found no pod, as long as there is none: they fail at once.
+
+        Nothing but a change of state ends that, so these retries need no crossing of their own.
+        """
+        found: list[_Part] = []
+        if not self._retries[self._of_service[service]].any():
+            return found
+        while part.rows.size:
+            which, at = self._again_us(part)
+            soon = (part.rows["slot"][which] == NO_SLOT) & (
+                at < self._until_us[part.rows["site"][which]]
+            )
+            run = self._kept(part.rows, which[soon])
+            run["arrival_us"], run["attempt"] = at[soon], run["attempt"] + np.int16(1)
+            part = self._elsewhere(service, Attempts([run]))
+            part.again = True
+            if part.rows.size:
+                found.append(part)
+        return found
 
     # -- crossings -------------------------------------------------------------------------
 
@@ -459,7 +505,7 @@ class Plane:
                     continue
                 again, at = self._again_us(part)
                 site = part.rows["site"][again]
-                before = at < self._until_us[site]
+                before = (at < self._until_us[site]) & (part.rows["slot"][again] != NO_SLOT)
                 for one in np.unique(site[before]).tolist():
                     first = int(at[before][site[before] == one].min())
                     crossings.append(Crossing(one, first, "retry"))
@@ -499,6 +545,8 @@ class Plane:
             if keep is not None:
                 rows = rows.ordered(np.flatnonzero(keep))
             if rows.size:
+                if part.again:
+                    self.books.add(rows["span"], rows["request_class"], ledger.ATTEMPTS)
                 self._note(plan.service, rows)
                 self._end(plan.service, rows)
 
@@ -528,10 +576,13 @@ class Plane:
         else:
             last = np.append(np.flatnonzero(slot[1:] != slot[:-1]), slot.size - 1)
             self.free_us[slot[last]] = finish[last]
-        np.add.at(self.busy_us[service], site, finish - start)
+        work = np.bincount(site, weights=finish - start, minlength=self.component.size)
+        self.busy_us[service] += work.astype(np.int64)
         if self.services[service].watch_memory:
-            where = np.flatnonzero(pods)
-            np.maximum.at(self.in_pod_max[service], site, rows["inside"][where] + 1)
+            found = rows["inside"] if not away else rows["inside"][where]
+            self.in_pod_max[service][site] = np.maximum(self.in_pod_max[service][site], 1)
+            met = np.flatnonzero(found)
+            np.maximum.at(self.in_pod_max[service], site[met], found[met] + 1)
 
     def _end(self, service: int, rows: Attempts) -> None:
         """End what ends before `_until_us`, for clients and in pods; carry the rest on."""
@@ -606,7 +657,8 @@ class Plane:
         at += rows["table"]
         at *= VERDICTS
         at += rows["verdict"]
-        np.add.at(self.asked, at if reached.all() else at[reached], 1)
+        at = at if reached.all() else at[reached]
+        self.asked += np.bincount(at, minlength=self.asked.size)
 
     def _write(self, rows: Attempts, which: NDArray[np.int64], column: NDArray[np.int64]) -> None:
         """Append to the stores of the pods' sites; what went to the cloud is there already."""
@@ -616,11 +668,10 @@ class Plane:
             which, column = which[here], column[here]
         site, finish = rows["site"][which], rows["finish_us"][which]
         self.store.add(site, column, finish)
-        for number in np.unique(rows["request_class"][which]).tolist():
+        for number in self._keyed:
             one = self.classes[number]
-            if one.keys is None:
-                continue
-            mine = rows["request_class"][which] == number
+            assert one.keys is not None
+            mine = np.flatnonzero(rows["request_class"][which] == number)
             self.store.keep(
                 one.write_class, site[mine], finish[mine],
                 chosen_keys(rows["key_word"][which][mine], one.keys),
@@ -658,7 +709,11 @@ class Plane:
                 )
                 retry["attempt"] = attempt[again] + np.int16(1)
                 retry["gave_up"] = np.zeros(retry["attempt"].shape, dtype=np.bool_)
-                self.waiting[service] = attempts.joined([self.waiting[service], retry])
+                # What comes back before the state changes is in the same plan already.
+                later = retry["arrival_us"] >= self._until_us[retry["site"]]
+                self.waiting[service] = attempts.joined(
+                    [self.waiting[service], attempts.picked(retry, later)]
+                )
                 final = np.flatnonzero(~again)
                 rows, outcome, end_us = rows.ordered(final), outcome[final], end_us[final]
                 site, request_class, span = site[final], request_class[final], span[final]
@@ -733,6 +788,8 @@ class Plane:
     def _again_us(self, part: _Part) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return which rows of a part would be tried again, and when, before `_until_us`."""
         rows = part.rows
+        if not self._may_fail(rows):
+            return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
         request_class, arrival, finish = (
             rows["request_class"],
             rows["arrival_us"],
@@ -755,8 +812,18 @@ class Plane:
         if "gave_up" in rows:
             again &= ~rows["gave_up"]
         which = np.flatnonzero(again)
+        if not which.size:
+            return which, which
         attempt = self._attempt(rows)[which].astype(np.int64)
         return which, end[which] + (self._backoff_us[request_class[which]] << attempt)
+
+    def _may_fail(self, rows: Attempts) -> bool:
+        """Say, at little cost, whether any row may end in a failure or a timeout."""
+        if self.store.full.any() or ("rejected" in rows and rows["rejected"].any()):
+            return True
+        if (rows["verdict"] > 1).any() or (rows["slot"] == NO_SLOT).any():
+            return True
+        return bool((rows["finish_us"] - rows["arrival_us"]).max() > self._timeout_us.min())
 
     def _kept(
         self, rows: Attempts, which: NDArray[np.int64] | NDArray[np.bool_] | slice

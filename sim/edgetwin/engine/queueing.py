@@ -131,38 +131,52 @@ def first_killing(
     limit = rules.killed_over
     if limit >= rules.in_pod_max or limit == NO_LIMIT:
         return np.empty(0, dtype=np.int64)
-    over = inside(arrival_us, finish_us, first, old, rules) >= limit
+    over = inside(arrival_us, finish_us, first) >= limit
     rows = np.flatnonzero(over & _new(first, old, arrival_us.size))
     pod = np.searchsorted(first, rows, side="right") - 1
     return rows[np.unique(pod, return_index=True)[1]]
 
 
-def inside(arrival_us: Times, finish_us: Times, first: Rows, old: Rows, rules: Rules) -> Rows:
-    """Return how many others are in its pod when each row arrives."""
-    begin = np.repeat(first[:-1], np.diff(first))
-    rows = np.arange(arrival_us.size, dtype=np.int64)
-    if rules.workers == 1:
-        # In order of arrival they also leave: those that left form a prefix of the pod's rows.
-        count = np.zeros(arrival_us.size, dtype=np.int64)
-        open_rows = rows
-        while open_rows.size:
-            back = open_rows - count[open_rows] - 1
-            more = (back >= begin[open_rows]) & (
-                finish_us[np.maximum(back, 0)] > arrival_us[open_rows]
-            )
-            open_rows = open_rows[more]
-            count[open_rows] += 1
+def inside(arrival_us: Times, finish_us: Times, first: Rows) -> Rows:
+    """Return how many others are in its pod when each row arrives.
+
+    Of the rows before it in the pod, those whose finish is not later have left. Only rows that
+    find anybody are reckoned: at an ordinary load these are few.
+    """
+    count = np.zeros(arrival_us.size, dtype=np.int64)
+    if arrival_us.size < 2:
         return count
-    count = np.empty(arrival_us.size, dtype=np.int64)
-    for pod, (a, b) in enumerate(zip(first[:-1].tolist(), first[1:].tolist(), strict=True)):
-        ends: list[int] = []
-        for row in range(a, b):
-            if row >= a + old[pod]:
-                while ends and ends[0] <= arrival_us[row]:
-                    heapq.heappop(ends)
-            count[row] = len(ends)
-            heapq.heappush(ends, int(finish_us[row]))
+    busy = np.concatenate(([False], _latest(finish_us, first)[:-1] > arrival_us[1:]))
+    busy[first[:-1][first[:-1] < first[1:]]] = False
+    meets = np.flatnonzero(busy)
+    if not meets.size:
+        return count
+    # Only rows of periods in which somebody is met can be among those inside.
+    period = np.cumsum(~busy) - 1
+    crowded = np.zeros(int(period[-1]) + 1, dtype=np.bool_)
+    crowded[period[meets]] = True
+    rows = np.flatnonzero(crowded[period])
+    number = np.cumsum(~busy[rows]) - 1
+    low = int(min(arrival_us[rows].min(), finish_us[rows].min()))
+    span = int(max(arrival_us[rows].max(), finish_us[rows].max())) - low + 1
+    gone = np.sort(number * span + (finish_us[rows] - low), kind="stable")
+    begin = np.flatnonzero(~busy[rows])
+    left = np.searchsorted(gone, number * span + (arrival_us[rows] - low), side="right")
+    before = np.arange(rows.size) - begin[number]
+    count[rows] = np.maximum(before - (left - begin[number]), 0)
     return count
+
+
+def _latest(finish_us: Times, first: Rows) -> Times:
+    """Return the latest finish so far in each row's pod."""
+    filled = np.flatnonzero(first[1:] > first[:-1])
+    if filled.size == 1:
+        return np.maximum.accumulate(finish_us)
+    span = int(finish_us.max()) - int(finish_us.min()) + 1
+    apart = np.repeat(np.arange(filled.size, dtype=np.int64) * span, np.diff(first)[filled])
+    latest = np.maximum.accumulate(finish_us + apart)
+    latest -= apart
+    return latest
 
 
 def _new(first: Rows, old: Rows, size: int) -> NDArray[np.bool_]:
@@ -242,20 +256,17 @@ def _crowded_periods(
     without the pod becoming empty, nobody does.
     """
     safe = min(rules.workers, rules.in_pod_max)
-    crowded = []
-    for pod, (a, b) in enumerate(zip(first[:-1].tolist(), first[1:].tolist(), strict=True)):
-        if a == b:
-            continue
-        latest = np.maximum.accumulate(finish_us[a:b])
-        empty = np.concatenate(([True], latest[:-1] <= arrival_us[a + 1 : b]))
-        empty[1 : old[pod]] = False
-        begins = a + np.flatnonzero(empty)
-        ends = np.append(begins[1:], b)
-        wait = ends - begins > safe
-        crowded += [
-            (pod, x, y) for x, y in zip(begins[wait].tolist(), ends[wait].tolist(), strict=True)
-        ]
-    return crowded
+    empty = np.concatenate(([True], _latest(finish_us, first)[:-1] <= arrival_us[1:]))
+    if old.any():
+        # What is in a pod already is one stretch, whenever it starts.
+        index = np.arange(arrival_us.size) - np.repeat(first[:-1], np.diff(first))
+        empty &= ~((index > 0) & (index < np.repeat(old, np.diff(first))))
+    empty[first[:-1][first[:-1] < first[1:]]] = True
+    begins = np.flatnonzero(empty)
+    ends = np.append(begins[1:], arrival_us.size)
+    wait = np.flatnonzero(ends - begins > safe)
+    pods = np.searchsorted(first, begins[wait], side="right") - 1
+    return list(zip(pods.tolist(), begins[wait].tolist(), ends[wait].tolist(), strict=True))
 
 
 def _in_order(

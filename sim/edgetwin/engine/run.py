@@ -9,6 +9,7 @@ requests are in memory, and nothing else: any span gives the same history.
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
+from itertools import pairwise
 from time import perf_counter, process_time
 from typing import Any
 
@@ -20,7 +21,7 @@ from edgetwin.engine.plane import Crossing, Plane
 from edgetwin.engine.replay import Replay, replayed
 from edgetwin.engine.world import Component, World
 from edgetwin.errors import UsageError
-from edgetwin.history import History, merged
+from edgetwin.history import History, Recorder, merged
 from edgetwin.model import Scenario
 
 BLOCK_REQUESTS = 1 << 18
@@ -53,13 +54,32 @@ def simulate(
     else:
         with ProcessPoolExecutor(len(groups)) as pool:
             parts = list(pool.map(work, groups))
-    history = merged(parts, _meta(scenario, seed, reading, storm))
+    history = merged([*parts, _outages(storm)], _meta(scenario, seed, reading, storm))
     measured = {
         "wall_s": perf_counter() - wall,
         "cpu_s": process_time() - cpu + sum(part.meta["cpu_s"] for part in parts if len(parts) > 1),
         "jobs": len(groups),
     }
     return History({**history.meta, "measured": measured}, history.names, history.tables)
+
+
+def _outages(storm: Replay) -> History:
+    """Return the storm as it is replayed, as the history's table of outages."""
+    recorder = Recorder()
+    for row in storm.rows:
+        recorder.row(
+            "outages",
+            site=row.site,
+            start_us=row.fault.start_us,
+            end_us=row.fault.end_us,
+            recorded_start_us=row.recorded_start_us,
+            recorded_end_us=row.recorded_end_us,
+            fault=row.fault.what,
+            cause=row.cause,
+            event=row.event,
+            censored=row.censored,
+        )
+    return recorder.history({})
 
 
 def _groups(scenario: Scenario, jobs: int) -> list[list[int]]:
@@ -71,7 +91,7 @@ def _groups(scenario: Scenario, jobs: int) -> list[list[int]]:
     if jobs == 1:
         return [list(range(len(planes)))]
     bounds = np.linspace(0, len(alone), jobs + 1 - bool(shared)).astype(int).tolist()
-    parts = [alone[a:b] for a, b in zip(bounds, bounds[1:], strict=False)]
+    parts = [alone[a:b] for a, b in pairwise(bounds)]
     return [part for part in [*parts, shared] if part]
 
 
@@ -110,35 +130,67 @@ def _window(world: World, until_us: int) -> None:
     """Bring every component to *until_us*."""
     plane = world.plane
     plane.open_window(until_us)
-    running = world.components
+    calm = plane.calm()
+    running = [_Clock(one, bool(calm[list(one.sites)].all())) for one in world.components]
     while running:
-        due = [min(until_us, int(next_us)) if (next_us := one.env.peek()) < until_us else until_us
-               for one in running]  # fmt: skip
-        sites = np.array([site for one in running for site in one.sites], dtype=np.int64)
+        due = [clock.next_us(world, until_us) for clock in running]
+        sites = np.array([site for clock in running for site in clock.sites], dtype=np.int64)
         instants = np.repeat(np.array(due, dtype=np.int64), [len(one.sites) for one in running])
         order = np.argsort(sites, kind="stable")
-        crossings = plane.advance(sites[order], instants[order])
-        for crossing in crossings:
+        for crossing in plane.advance(sites[order], instants[order]):
             _announce(world, crossing)
         still = []
-        for one in running:
-            now_us = int(plane.time_us[one.sites[0]])
-            _events(one, now_us, until_us)
+        for clock in running:
+            now_us = int(plane.time_us[clock.sites[0]])
+            clock.arrived(world, now_us, until_us)
             if now_us < until_us:
-                still.append(one)
-        world.settle()
+                still.append(clock)
         running = still
     for contention in world.contentions:
         contention.settle(until_us, world.meetings(until_us), world.recorder)
 
 
-def _events(component: Component, now_us: int, until_us: int) -> None:
-    """Let all events of an instant happen; those at a window's end belong to the next window."""
-    env = component.env
-    if now_us >= until_us:
-        return
-    while env.peek() <= now_us:
-        env.step()
+class _Clock:
+    """One component's events during one window.
+
+    Where no request can change a state, its events may run ahead of its requests up to the first
+    that touches a site: requests are brought there, then the sites say what holds from then on.
+    Elsewhere events wait until the requests before them are known.
+    """
+
+    def __init__(self, component: Component, ahead: bool) -> None:
+        self.env = component.env
+        self.sites = component.sites
+        self._ahead = ahead
+        self._held_us: int | None = None
+
+    def next_us(self, world: World, until_us: int) -> int:
+        """Return how far the requests may be brought."""
+        if self._held_us is not None:
+            return self._held_us
+        if not self._ahead:
+            return int(min(self.env.peek(), until_us))
+        while (now_us := self.env.peek()) < until_us:
+            self._step(int(now_us))
+            if world.is_touched(self.sites):
+                self._held_us = int(now_us)
+                return self._held_us
+        return until_us
+
+    def arrived(self, world: World, now_us: int, until_us: int) -> None:
+        """The requests are at *now_us*: let what happens there happen; the window's end is not."""
+        if now_us >= until_us:
+            return
+        if self._held_us is None:
+            self._step(now_us)
+            world.settle(self.sites)
+        elif now_us == self._held_us:
+            self._held_us = None
+            world.settle(self.sites)
+
+    def _step(self, now_us: int) -> None:
+        while self.env.peek() <= now_us:
+            self.env.step()
 
 
 def _announce(world: World, crossing: Crossing) -> None:

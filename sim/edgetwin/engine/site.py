@@ -76,6 +76,7 @@ class SiteControl:
         self._leaving: dict[tuple[int, PodKey], int] = {}
         self._endpoints_changed: dict[int, None] = {}
         self._offline = False
+        self._actions: list[Callable[[], None]] = []
         self._changed = True
         for fault in faults:
             self._plan(fault)
@@ -100,9 +101,17 @@ class SiteControl:
         """A cut comes: have the sync sessions before it simulated, which decide what is pending."""
         before, last = self.world.ticks_before(self.number, cut_us)
         if before >= self.env.now:
-            self._at(before, lambda: self.outbox and self.outbox.assume_delivered())
+            self._at(before, lambda: self.at_the_end(self._assume_delivered))
         if last >= self.env.now:
-            self._at(last, lambda: self.outbox and self.outbox.begin())
+            self._at(last, lambda: self.at_the_end(self._begin_session))
+
+    def _assume_delivered(self) -> None:
+        assert self.outbox is not None
+        self.outbox.assume_delivered()
+
+    def _begin_session(self) -> None:
+        assert self.outbox is not None
+        self.outbox.begin()
 
     def _begin(self, fault: Fault) -> None:
         self.touch()
@@ -232,6 +241,11 @@ class SiteControl:
             self._changed = True
             self.world.touched(self)
 
+    def at_the_end(self, action: Callable[[], None]) -> None:
+        """Do *action* at the end of this instant, when all requests before it are known."""
+        self._actions.append(action)
+        self.touch()
+
     def event(self, entity: str, kind: str, detail: str) -> None:
         """Write an event to the history."""
         self.world.recorder.row(
@@ -259,6 +273,9 @@ class SiteControl:
     def settle(self) -> None:
         """After all events of an instant: tell everybody what holds from now on."""
         self._changed = False
+        actions, self._actions = self._actions, []
+        for action in actions:
+            action()
         self._settle_links()
         for service in sorted(self._endpoints_changed):
             self._settle_endpoints(service)

@@ -79,21 +79,24 @@ class Store:
         """Store one write a row; the caller has made sure that there is room."""
         at = site * np.int64(len(self.classes))
         at += write_class
-        np.add.at(self.stored.reshape(-1), at, 1)
-        np.add.at(self.used_bytes, site, self._disk_bytes[write_class])
+        counts = np.bincount(at, minlength=self.stored.size).reshape(self.stored.shape)
+        self.stored += counts
+        self.used_bytes += counts @ self._disk_bytes
+        if not finish_us.size:
+            return
+        low, high = int(finish_us.min()) // self._prune_us, int(finish_us.max()) // self._prune_us
+        if low == high:
+            self._written.reshape(-1, self._ring)[:, low % self._ring] += counts.reshape(-1)
+            return
         at *= self._ring
-        at += self._slot(finish_us) % self._ring
+        at += self._slot(finish_us, low, high) % self._ring
         np.add.at(self._written, at, 1)
 
-    def _slot(self, time_us: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the number of the slot between marks that holds each instant."""
-        if not time_us.size:
-            return time_us
-        low = int(time_us.min()) // self._prune_us
-        slot = np.full(time_us.shape, low, dtype=np.int64)
-        high = int(time_us.max()) // self._prune_us
+    def _slot(self, time_us: NDArray[np.int64], low: int, high: int) -> NDArray[np.int64]:
+        """Return the number, low..high, of the slot between marks that holds each instant."""
         if high - low > 8:
             return time_us // self._prune_us
+        slot = np.full(time_us.shape, low, dtype=np.int64)
         for mark in range(low + 1, high + 1):
             slot += time_us >= mark * self._prune_us
         return slot
@@ -179,4 +182,6 @@ class Store:
 
     def bytes_of(self, write_class: NDArray[np.integer]) -> NDArray[np.int64]:
         """Return what one write of each class adds to the volume."""
+        if not self.classes:
+            return np.zeros(write_class.shape, dtype=np.int64)
         return self._disk_bytes[write_class]

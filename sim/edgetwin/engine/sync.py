@@ -63,7 +63,8 @@ class Outbox:
 
     def __init__(
         self, env: simpy.Environment, site: int, store: Store, rules: SyncRules,
-        load_bps: float, link: Callable[[], tuple[int, float] | None], changed: Callable[[str, str], None],
+        load_bps: float, link: Callable[[], tuple[int, float] | None],
+        at_the_end: Callable[[Callable[[], None]], None], changed: Callable[[str, str], None],
     ) -> None:  # fmt: skip
         """*link()* gives (round trip in us, bits a second) or None while cut; *load_bps* is what
         the site's writes take on average."""
@@ -77,6 +78,7 @@ class Outbox:
         self._rules = rules
         self._load_bps = load_bps
         self._link = link
+        self._at_the_end = at_the_end
         self._changed = changed
         self._session: _Session | None = None
         self._number = 0
@@ -151,7 +153,11 @@ class Outbox:
         if ahead == 0 and self._last_start_us == now:
             ahead = rules.interval_us
         number = self._number
-        self._env.timeout(ahead).callbacks.append(lambda _: self._tick(number))
+        self._later(ahead, lambda: self._tick(number))
+
+    def _later(self, delay_us: int, action: Callable[[], None]) -> None:
+        """Do *action* at the end of an instant to come."""
+        self._env.timeout(delay_us).callbacks.append(lambda _: self._at_the_end(action))
 
     def _tick(self, number: int) -> None:
         if number == self._number and self._session is None and self._link() is not None:
@@ -178,7 +184,7 @@ class Outbox:
         self._session = session
         self._last_start_us = session.start_us
         self.left_site |= pending > 0
-        self._env.timeout(round(duration)).callbacks.append(lambda _: self._finish(session))
+        self._later(round(duration), lambda: self._finish(session))
 
     def _finish(self, session: _Session) -> None:
         if session is not self._session:

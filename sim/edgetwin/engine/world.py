@@ -415,7 +415,7 @@ class World:
                     _given(sync.interval_us), int(self._ticks[control.number]),
                     sync.batch_writes_max, sync.bandwidth_share,
                 ),
-                load, control.link,
+                load, control.link, control.at_the_end,
                 lambda kind, detail, c=control: c.event("sync", kind, detail),
             )  # fmt: skip
 
@@ -460,12 +460,21 @@ class World:
         """A site has something to say at the end of this instant."""
         self._touched[control.number] = control
 
-    def settle(self) -> None:
-        """Let every touched site tell the plane what holds from now on."""
-        while self._touched:
-            touched, self._touched = sorted(self._touched.items()), {}
-            for _, control in touched:
-                control.settle()
+    def is_touched(self, sites: Sequence[int]) -> bool:
+        """Say whether any of *sites* has something to say at the end of this instant."""
+        return bool(self._touched) and any(site in self._touched for site in sites)
+
+    def settle(self, sites: Sequence[int]) -> None:
+        """Let the touched ones of *sites* tell the plane what holds from now on."""
+        if not self._touched:
+            return
+        env = self.controls[sites[0]].env
+        while touched := [site for site in sites if site in self._touched]:
+            for site in touched:
+                self._touched.pop(site).settle()
+            # What they said may have consequences within the instant.
+            while env.peek() <= env.now:
+                env.step()
 
     def counted_word(self, stream: str) -> NDArray[np.uint64]:
         """Return the next word of a stream that is drawn from once an event, shape (1,)."""
