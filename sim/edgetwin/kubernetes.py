@@ -282,14 +282,22 @@ class Workload:
     @property
     def cores_request(self) -> float:
         """CPU that a Pod asks for: the sum of its containers, or its largest init container."""
-        running = sum(each.cores_request for each in self.containers)
-        return max([running, *(each.cores_request for each in self.init_containers)])
+        cores = 0.0
+        for each in self.containers:
+            cores += each.cores_request
+        for each in self.init_containers:
+            cores = max(cores, each.cores_request)
+        return cores
 
     @property
     def memory_bytes_request(self) -> int:
         """Memory that a Pod asks for: the sum of its containers, or its largest init container."""
-        running = sum(each.memory_bytes_request for each in self.containers)
-        return max([running, *(each.memory_bytes_request for each in self.init_containers)])
+        memory_bytes = 0
+        for each in self.containers:
+            memory_bytes += each.memory_bytes_request
+        for each in self.init_containers:
+            memory_bytes = max(memory_bytes, each.memory_bytes_request)
+        return memory_bytes
 
 
 @cache

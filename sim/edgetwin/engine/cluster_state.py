@@ -12,7 +12,15 @@ from typing import Literal, NamedTuple
 import simpy
 from simpy.events import EventPriority
 
-from edgetwin.kubernetes import Claim, Node, RuntimeClass, Service, Workload
+from edgetwin.kubernetes import (
+    UNREACHABLE,
+    Claim,
+    Node,
+    RuntimeClass,
+    Service,
+    Taint,
+    Workload,
+)
 from edgetwin.placement import Room, room
 from edgetwin.versions import Kubernetes, defaults
 
@@ -21,6 +29,10 @@ Condition = Literal["True", "False", "Unknown"]
 
 LONG_AGO_US = -(10**15)
 """An instant before everything that can matter."""
+
+NO_SCHEDULE = Taint(key=UNREACHABLE, effect="NoSchedule")
+NO_EXECUTE = Taint(key=UNREACHABLE, effect="NoExecute")
+DISK_PRESSURE = Taint(key="node.kubernetes.io/disk-pressure", effect="NoSchedule")
 
 ENDPOINTS_PRIORITY = EventPriority(5)
 """Told after all other changes of an instant, so that they are netted (design.md, 4)."""
@@ -60,6 +72,14 @@ class ClusterSpec:
     """What the registry gives a site until `Cluster.registry` says otherwise."""
     cold: bool = False
     """True: nothing is scheduled and no image present at time 0; else all Pods are Ready."""
+    route_without_uplink: bool = True
+    """A server finds a default route while its uplink is down; without one K3s does not start
+    (facts/k3s.md, 3.2)."""
+    clock_survives_power_loss: bool = True
+    """The machine has a buffered clock; without one a server waits for the time (3.2)."""
+    certificate_age_us: int | None = None
+    """Age of the nodes' certificates at time 0, which a start of K3s renews if near their end
+    (3.3); None: they do not matter in this run."""
     initial_nodes: tuple[tuple[str, tuple[str, ...]], ...] = ()
     """Where the first Pods of a workload stand at the beginning, by its name, in order of identity;
     for the others the scheduler decides."""
@@ -80,16 +100,20 @@ class NodeState:
     powered: bool = True
     booted: bool = True
     """Its system is up, and K3s has been started (whether or not it got anywhere)."""
+    lost_power: bool = False
+    """Its power went, and K3s has not run since: an unbuffered clock is wrong."""
     kubelet: bool = True
     """The kubelet runs (for K3s: the process that holds it)."""
     silent: bool = True
     """The last cut swallowed packets (else it refused connections)."""
-    cut_us: int = LONG_AGO_US
-    """Start of the last loss of contact."""
     contact: int = 0
     """Counts losses and regains of contact, so that what an older one planned is void."""
     boot: int = 0
     """Counts power cycles and kubelet starts, likewise."""
+    heals: int = 0
+    """Counts heals; one that is cut again in its instant does not count."""
+    found_us: int = LONG_AGO_US
+    """Instant of the last heal."""
     synced: bool = True
     """The kubelet has listed its Pods since it started or came back."""
     beating_us: int | None = LONG_AGO_US
@@ -106,6 +130,8 @@ class NodeState:
     """It carries the taint unreachable:NoSchedule."""
     no_execute_us: int | None = None
     """Since when it carries the taint unreachable:NoExecute; None: it does not."""
+    disk_pressure: bool = False
+    """Its kubelet has posted DiskPressure, and it carries that taint."""
     # What the proxy of a node without contact still lists, of its own site; None: what the API has
     view: frozenset[PodKey] | None = None
 
@@ -195,6 +221,10 @@ class Draws:
         self._counters[purpose] = counter + 1
         return self._draw(f"{self._prefix}/{purpose}", counter)
 
+    def at(self, purpose: str, counter: int) -> int:
+        """Return the 64-bit word *counter* of *purpose*, whatever was drawn before."""
+        return self._draw(f"{self._prefix}/{purpose}", counter)
+
     def share(self, purpose: str) -> float:
         """Return the next number in [0, 1) of *purpose*."""
         return self.word(purpose) / 2**64
@@ -248,6 +278,7 @@ class ClusterState:
         self.nodes = {
             node.name: NodeState(node, room(node), index) for index, node in enumerate(spec.nodes)
         }
+        self.nodes_by_index = list(self.nodes.values())
         self.sites: dict[str, list[NodeState]] = {}
         for state in self.nodes.values():
             self.sites.setdefault(state.node.site, []).append(state)
@@ -259,6 +290,8 @@ class ClusterState:
         """An API server answers: its processes run and, with etcd, it has a quorum."""
         self.on_listed: Callable[[PodState], None] = lambda pod: None
         """Called when the API server's copy of a Pod became more or less ready."""
+        self.on_taints: Callable[[NodeState], None] = lambda node: None
+        """Called when the taints that the API shows on a node have changed."""
         self._numbers = 0
         self._incarnations: dict[str, int] = {}
         self._told: dict[tuple[str, str], tuple[PodKey, ...]] = {}
@@ -268,6 +301,17 @@ class ClusterState:
     def now(self) -> int:
         """The present instant in microseconds."""
         return int(self.env.now)
+
+    def refresh_taints(self, node: NodeState) -> None:
+        """Compose the taints that the API shows on *node*: its own and the controllers'."""
+        added = []
+        if node.no_schedule:
+            added.append(NO_SCHEDULE)
+        if node.no_execute:
+            added.append(NO_EXECUTE)
+        if node.disk_pressure:
+            added.append(DISK_PRESSURE)
+        node.room.taints = (*node.node.taints, *added)
 
     def new_pod(self, workload: Workload, name: str, ordinal: int) -> PodState:
         """Add a Pod to the API, without a node."""

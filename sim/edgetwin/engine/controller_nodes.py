@@ -12,16 +12,21 @@ from typing import Literal
 
 import simpy
 
-from edgetwin.engine.cluster_state import LONG_AGO_US, ClusterState, Condition, NodeState, Stream
+from edgetwin.engine.cluster_state import (
+    LONG_AGO_US,
+    NO_EXECUTE,
+    NO_SCHEDULE,
+    ClusterState,
+    Condition,
+    NodeState,
+    Stream,
+)
 from edgetwin.engine.controller_client import Client, Process, TokenBucket, Workers
-from edgetwin.kubernetes import EXCLUDE_DISRUPTION, UNREACHABLE, Taint
+from edgetwin.kubernetes import EXCLUDE_DISRUPTION
 from edgetwin.units import SECOND_US
 from edgetwin.versions import Kubernetes
 
 ZoneCondition = Literal["Normal", "PartialDisruption", "FullDisruption"]
-
-NO_SCHEDULE = Taint(key=UNREACHABLE, effect="NoSchedule")
-NO_EXECUTE = Taint(key=UNREACHABLE, effect="NoExecute")
 
 
 def zone_condition(total: int, lost: int, times: Kubernetes) -> ZoneCondition:
@@ -420,10 +425,7 @@ class NodeController:
         node.no_schedule = node.no_schedule if no_schedule is None else no_schedule
         if no_execute is not None and no_execute != node.no_execute:
             node.no_execute_us = self._state.now if no_execute else None
-        added = ((NO_SCHEDULE,) if node.no_schedule else ()) + (
-            (NO_EXECUTE,) if node.no_execute else ()
-        )
-        node.room.taints = node.node.taints + added
+        self._state.refresh_taints(node)
         self._state.later(self._times.watch_us, lambda: self._tell_taints(node))
 
     def _tell_taints(self, node: NodeState) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from edgetwin.engine.cluster_state import ClusterState, NodeState, PodKey, PodState
 from edgetwin.engine.controller_client import Client, Process, Workers
 from edgetwin.kubernetes import LOCAL_PATH, Pairs, RuntimeClass, Workload
-from edgetwin.placement import Placed, Volumes, place, suits, untolerated
+from edgetwin.placement import Placed, Volumes, place, refusal, suits, untolerated
 
 MANY_NODES = 64
 """Above this the nodes that a selector excludes are counted, not looked at. Chosen."""
@@ -117,7 +117,8 @@ class Scheduler:
 
     def bind(self, pod: PodState, node: NodeState) -> None:
         """Take room on *node* for *pod*, and make its volumes there."""
-        self.forget(pod)
+        if pod.pending:
+            self.forget(pod)
         pod.node, pod.pending = node, ""
         node.pods[pod.key] = pod
         self._take(pod.workload, node, -1)
@@ -136,12 +137,11 @@ class Scheduler:
     def _take(self, workload: Workload, node: NodeState, sign: int) -> None:
         runtime = self._runtimes.get(workload.runtime_class)
         room = node.room
-        room.cores_free += sign * (
-            workload.cores_request + (runtime.cores_overhead if runtime else 0.0)
-        )
-        room.memory_bytes_free += sign * (
-            workload.memory_bytes_request + (runtime.memory_bytes_overhead if runtime else 0)
-        )
+        room.cores_free += sign * workload.cores_request
+        room.memory_bytes_free += sign * workload.memory_bytes_request
+        if runtime is not None:
+            room.cores_free += sign * runtime.cores_overhead
+            room.memory_bytes_free += sign * runtime.memory_bytes_overhead
         room.pods_free += sign
         if workload.host_ports:
             ports = frozenset(workload.host_ports)
@@ -184,6 +184,10 @@ class Scheduler:
     def choose(self, pod: PodState) -> NodeState | None:
         """Return the node for *pod*; if there is none, note the reason and return None."""
         workload = pod.workload
+        if len(self._state.nodes) == 1 and self._simple(workload):
+            only = next(iter(self._state.nodes.values()))
+            if not refusal(workload, only.room, runtime=self.runtime(workload)):
+                return only
         elsewhere: dict[str, int] = {}
         if len(self._state.nodes) <= MANY_NODES:
             rooms = [node.room for node in self._state.nodes.values()]
@@ -219,6 +223,16 @@ class Scheduler:
                 self._state.event(f"pod/{pod.name}", "pending", answer.reason)
             return None
         return self._state.nodes[answer.room.node.name]
+
+    def _simple(self, workload: Workload) -> bool:
+        """Say whether neither volumes nor other Pods have a say in where *workload* goes."""
+        return not (
+            self._anti
+            or workload.spread
+            or workload.pod_affinity
+            or workload.claim_names
+            or workload.claim_templates
+        )
 
     def runtime(self, workload: Workload) -> RuntimeClass | None:
         """Return the runtime class that *workload* names, None if it names none."""

@@ -6,9 +6,8 @@ off when the taint is gone, and starts afresh with the next taint; deletions sha
 
 from collections.abc import Callable
 
-from edgetwin.engine.cluster_state import ClusterState, NodeState, PodKey, PodState
+from edgetwin.engine.cluster_state import NO_EXECUTE, ClusterState, NodeState, PodKey, PodState
 from edgetwin.engine.controller_client import Client, Process
-from edgetwin.engine.controller_nodes import NO_EXECUTE
 from edgetwin.kubernetes import Workload
 
 

@@ -120,6 +120,20 @@ class WorkloadControllers:
         runtime: RuntimeClass | None = self._runtimes.get(workload.runtime_class)
         return suits(workload, node.node, runtime) and not untolerated(workload, node.room.taints)
 
+    def first_pods(self, workload: Workload) -> list[PodState]:
+        """Create the Pods that *workload* has at the beginning; they have no node yet."""
+        nodes = self._state.nodes.values()
+        match workload.kind:
+            case "DaemonSet":
+                runs_on = [node for node in nodes if self.daemon_runs_on(workload, node)]
+                return [self.create(workload, node.index, node) for node in runs_on]
+            case "StaticPod":
+                named = [node for node in nodes if node.node.name in workload.node_names]
+                return [self.create(workload, node.index, node) for node in named]
+            case "Pod":
+                return [self.create(workload, 0)]
+        return [self.create(workload, each) for each in range(workload.replicas)]
+
     def _create(self, workload: Workload, ordinal: int, node: NodeState | None) -> None:
         pod = self.create(workload, ordinal, node)
         self._state.event(f"pod/{pod.name}", "created", workload.kind)

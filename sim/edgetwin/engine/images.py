@@ -4,6 +4,7 @@ Held against facts/k3s.md, 2 (pull policy, back-off, image GC, parallel pulls). 
 site is shared evenly among its pulls, a piecewise constant fluid by definition (design.md, 4).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import simpy
@@ -58,10 +59,12 @@ class Images:
 
     def __init__(self, state: ClusterState) -> None:
         self._state = state
-        self._sizes = dict(state.spec.image_bytes)
+        self._sizes: dict[str, int] | None = None
         self._registries: dict[str, Registry] = {}
         self._stores: dict[str, dict[str, Stored]] = {}
         self._warm: dict[str, dict[str, None]] = {}
+        self.on_change: Callable[[NodeState], None] = lambda node: None
+        """Called when images take more of a node's disk."""
 
     def _registry(self, site: str) -> Registry:
         if site not in self._registries:
@@ -70,6 +73,8 @@ class Images:
 
     def size_bytes(self, image: str) -> int:
         """Return the compressed size of *image*."""
+        if self._sizes is None:
+            self._sizes = dict(self._state.spec.image_bytes)
         return self._sizes.get(image, self._state.spec.image_bytes_default)
 
     def store(self, node: NodeState) -> dict[str, Stored]:
@@ -86,6 +91,7 @@ class Images:
         now_us = self._state.now
         self.store(node)[image] = Stored(disk_bytes, now_us, now_us)
         node.room.images = node.room.images | {image}
+        self.on_change(node)
 
     def remove(self, node: NodeState, image: str) -> None:
         """Take *image* off *node*'s disk: collected, or lost with it."""
@@ -209,18 +215,29 @@ class Images:
         used_bytes = other_bytes + self.disk_bytes(node)
         if used_bytes < times.image_gc_high_share * disk_bytes:
             return 0
-        wanted = used_bytes - int(times.image_gc_low_share * disk_bytes)
-        freed = 0
+        return self.free(node, used_bytes - int(times.image_gc_low_share * disk_bytes), in_use)
+
+    def free(self, node: NodeState, wanted_bytes: int, in_use: set[str]) -> int:
+        """Take unused images off *node*, the longest unused first; return the bytes freed."""
+        freed_bytes = 0
         stored = sorted(self.store(node).items(), key=lambda item: (item[1].used_us, item[0]))
         for image, each in stored:
-            if freed >= wanted:
+            if freed_bytes >= wanted_bytes:
                 break
-            if image in in_use or self._state.now - each.since_us < times.image_gc_age_us:
-                continue
-            self.remove(node, image)
-            self._state.event(f"node/{node.node.name}", "image collected", image)
-            freed += each.disk_bytes
-        return freed
+            if image not in in_use and not self._is_young(each):
+                self.remove(node, image)
+                self._state.event(f"node/{node.node.name}", "image collected", image)
+                freed_bytes += each.disk_bytes
+        return freed_bytes
+
+    def _is_young(self, stored: Stored) -> bool:
+        return self._state.now - stored.since_us < self._state.times.image_gc_age_us
+
+    def young(self, node: NodeState, in_use: set[str]) -> bool:
+        """Say whether *node* has unused images that are too young to be collected yet."""
+        return any(
+            image not in in_use and self._is_young(each) for image, each in self.store(node).items()
+        )
 
     def preload(self, node: NodeState, image: str) -> None:
         """Have *image* on *node* since long ago, as from an air-gap archive (k3s.md, 3.5)."""

@@ -34,6 +34,10 @@ class Kubelets:
         self._on_gone = on_gone
         self._runtimes = {each.name: each for each in state.spec.runtime_classes}
         self._starts: dict[tuple[str, str], int] = {}
+        self.on_started: Callable[[PodState], None] = lambda pod: None
+        """Called when a container has started, before it is ready."""
+        self.answers: Callable[[PodState], bool] = lambda pod: True
+        """Says whether a Pod that has started passes its readiness probe."""
 
     # Contact
 
@@ -124,9 +128,10 @@ class Kubelets:
         pod.starts += 1
         pod.started_us = self._state.now
         self._state.event(f"pod/{pod.name}", "started", node.node.name)
+        self.on_started(pod)
         yield self._state.env.timeout(start_us)
-        if pod.attempt == attempt:
-            self._set_ready(pod, True)
+        if pod.attempt == attempt and self.answers(pod):
+            self.set_ready(pod, True)
 
     def _waits(self, pod: PodState, reason: str, detail: str) -> None:
         pod.pending = reason
@@ -148,7 +153,8 @@ class Kubelets:
             f"sync/{pod.name}", times.sync_late_us_min, times.sync_late_us_max
         )
 
-    def _set_ready(self, pod: PodState, ready: bool) -> None:
+    def set_ready(self, pod: PodState, ready: bool) -> None:
+        """Have *pod* answer requests, or not, and tell whoever can be told."""
         if pod.ready != ready:
             pod.ready = ready
             self._state.endpoints_may_have_changed(pod)
@@ -170,7 +176,7 @@ class Kubelets:
         pod.attempt += 1
         pod.exited_before_us, pod.exited_us = pod.exited_us, now_us
         self._state.event(f"pod/{pod.name}", "exited", reason)
-        self._set_ready(pod, False)
+        self.set_ready(pod, False)
         if not node.kubelet or not pod.known or pod.stopping:
             return
         if pod.workload.restart_policy == "Never":
@@ -217,7 +223,7 @@ class Kubelets:
         """Carry out a deletion: SIGTERM, then SIGKILL after the grace period, then tell."""
         pod.stopping = True
         pod.attempt += 1
-        self._set_ready(pod, False)
+        self.set_ready(pod, False)
         self._state.env.process(self._stop(pod))
 
     def _stop(self, pod: PodState) -> Process:
@@ -248,7 +254,7 @@ class Kubelets:
         pod.finished = True
         pod.attempt += 1
         pod.running = False
-        self._set_ready(pod, False)
+        self.set_ready(pod, False)
         self._state.event(f"pod/{pod.name}", phase, "")
         self.report_finished(pod)
 

@@ -59,7 +59,8 @@ class Contact:
 
     def _lost(self, node: NodeState, last_lease_us: int | None) -> None:
         node.contact += 1
-        node.cut_us = self._state.now
+        if node.found_us == self._state.now:
+            node.heals -= 1
         node.synced = False
         if node.beating_us is not None:
             node.lease_us = self._last_lease_us(node) if last_lease_us is None else last_lease_us
@@ -95,8 +96,10 @@ class Contact:
     def _found(self, node: NodeState, heal: Heal | None) -> None:
         node.contact += 1
         contact = node.contact
+        node.found_us = self._state.now
+        node.heals += 1
         if heal is None:
-            heal = draw_heal(self._state.draws, node.node.name, self._kind(node))
+            heal = draw_heal(self._state.draws, node.node.name, node.heals, self._kind(node))
 
         def at(delay_us: int, action: Callable[[NodeState], None]) -> None:
             self._state.later(delay_us, lambda: action(node) if node.contact == contact else None)
@@ -147,6 +150,9 @@ class Contact:
         self._kubelets.sync(node)
 
     def _report_all(self, node: NodeState) -> None:
+        if node.disk_pressure:
+            self._state.refresh_taints(node)
+            self._state.on_taints(node)
         for pod in list(node.pods.values()):
             if pod.finished and pod.live is False and not pod.gone:
                 self._kubelets.report_finished(pod)
@@ -158,14 +164,13 @@ class Contact:
 
     # Power and processes
 
-    def start_kubelet(self, node: NodeState, *, after_boot: bool) -> None:
+    def start_kubelet(self, node: NodeState) -> None:
         """Have the kubelet of *node* run, at once: what it waited for is there."""
         was = node.contacted and self._state.api_up
         node.kubelet = True
         node.synced = False
         self._kubelets.forget(node)
-        if after_boot:
-            self._state.event(f"node/{node.node.name}", "kubelet started", "")
+        self._state.event(f"node/{node.node.name}", "kubelet started", "")
         self._start_static(node)
         self.check(node, was=was, heal=FIRST_CONTACT)
 

@@ -5,6 +5,7 @@ mechanism is known (tries that hang, pauses of 7 s) its shape is used, else the 
 """
 
 from dataclasses import dataclass
+from itertools import count
 from typing import Literal
 
 from edgetwin.engine.cluster_state import Draws
@@ -32,14 +33,16 @@ class Heal:
     """The proxy lists the endpoints; until then it keeps those from before the cut."""
 
 
-def draw_heal(draws: Draws, node: str, kind: CutKind) -> Heal:
-    """Return what the kubelet of *node* does after a cut of *kind*, drawn afresh."""
+def draw_heal(draws: Draws, node: str, number: int, kind: CutKind) -> Heal:
+    """Return what the kubelet of *node* does after its heal *number*, from a cut of *kind*."""
+    counter = count()
 
     def between(low_s: float, high_s: float) -> int:
-        return draws.between(f"heal/{node}", round(low_s * SECOND_US), round(high_s * SECOND_US))
+        word = draws.at(f"heal/{node}/{number}", next(counter))
+        return round(low_s * SECOND_US) + word % (round((high_s - low_s) * SECOND_US) + 1)
 
     def happens(share: float) -> bool:
-        return draws.share(f"heal/{node}") < share
+        return draws.at(f"heal/{node}/{number}", next(counter)) < share * 2**64
 
     if kind == "short":
         # The old connection lives; its TCP retransmission timer has to run out first:
