@@ -17,13 +17,16 @@ from edgetwin.engine.plane import chosen_keys
 from edgetwin.engine.requests import Arrivals
 from edgetwin.engine.store import KeyedWrites
 from edgetwin.history import Recorder
-from edgetwin.merge import BOTH, EDGE, Writes, settle
+from edgetwin.merge import BOTH, EDGE, Settlement, Writes, settle
 
 STRATEGIES = {"last-writer-wins": "lww", "version-vector": "siblings"}
 """Names in a topology to those of the merge rules."""
 
 ROWS_MAX = 200_000
 """Conflicts that a history keeps one by one; all are counted. Chosen: 12 MB."""
+
+
+_TABLE_MAX = 1 << 26
 
 
 @dataclass
@@ -58,6 +61,8 @@ class Meetings:
         ticks = [self._ticks(start, end) for start, end in stretches]
         self.past = []
         sessions, self.sessions = self.sessions, []
+        if not sessions and len(ticks) <= 1:
+            return ticks[0] if ticks else np.empty(0, dtype=np.int64)
         return np.unique(np.concatenate([*ticks, np.array(sessions, dtype=np.int64)]))
 
     def _ticks(self, start_us: int, end_us: int) -> NDArray[np.int64]:
@@ -111,50 +116,45 @@ class Contention:
         self._pending.key.append(chosen_keys(block.key_word, self._keys))
         first = np.concatenate(([0], np.cumsum([times.size for times in meetings])))
         times = np.concatenate([*meetings, np.empty(0, dtype=np.int64)])
-        edge, edge_at = self._met(self._edge, first, times)
-        cloud, cloud_at = self._met(self._pending, first, times)
-        shared = np.intersect1d(edge_at, cloud_at)
-        if not shared.size:
+        edge, cloud = self._met(self._edge, first, times), self._met(self._pending, first, times)
+        in_cloud = _members(edge.place, cloud.place)
+        if not in_cloud.any():
             return
-        one, two = (
-            self._writes(edge, edge_at, shared, edge=True),
-            self._writes(cloud, cloud_at, shared, edge=False),
+        one = edge.picked(in_cloud)
+        two = cloud.picked(_members(cloud.place, one.place))
+        shared = np.unique(one.place)
+        edge_writes = self._writes(one, shared, edge=True)
+        cloud_writes = self._writes(two, shared, edge=False)
+        settled = settle(
+            STRATEGIES[self.strategy], edge_writes, cloud_writes, edge_id="edge", cloud_id="cloud"
         )
-        settled = settle(STRATEGIES[self.strategy], one, two, edge_id="edge", cloud_id="cloud")
-        self._record(settled, shared, one, two, times, recorder, first)
+        self._record(settled, shared, edge_writes, cloud_writes, times, recorder, first)
 
     def _met(
         self, writes: KeyedWrites, first: NDArray[np.int64], times: NDArray[np.int64]
-    ) -> tuple[tuple[NDArray[np.int32], NDArray[np.int64]], NDArray[np.int64]]:
-        """Take out the writes that have met the other side: site, time, and (meeting, key)."""
+    ) -> "_Met":
+        """Take out the writes that have met the other side."""
         site = np.concatenate([*writes.site, np.empty(0, dtype=np.int32)])
         time_us = np.concatenate([*writes.time_us, np.empty(0, dtype=np.int64)])
         key = np.concatenate([*writes.key, np.empty(0, dtype=np.int64)])
         meeting = _next_meeting(site, time_us, first, times)
-        met = meeting < first[site + 1]
+        met = meeting < first[1:][site]
+        if met.all():
+            writes.site, writes.time_us, writes.key = [], [], []
+            return _Met(site, time_us, meeting * self._count + key)
         writes.site, writes.time_us, writes.key = [site[~met]], [time_us[~met]], [key[~met]]
-        order = np.lexsort((time_us[met], site[met]))
-        place = (meeting[met] * self._count + key[met])[order]
-        return (site[met][order], time_us[met][order]), place
+        return _Met(site[met], time_us[met], meeting[met] * self._count + key[met])
 
-    def _writes(
-        self, rows: tuple[NDArray[np.int32], NDArray[np.int64]], place: NDArray[np.int64],
-        shared: NDArray[np.int64], *, edge: bool,
-    ) -> Writes:  # fmt: skip
-        chosen = np.isin(place, shared)
-        site, time_us = rows[0][chosen], rows[1][chosen]
-        order = np.argsort(time_us, kind="stable")
-        site, time_us, place = site[order], time_us[order], place[chosen][order]
+    def _writes(self, rows: "_Met", shared: NDArray[np.int64], *, edge: bool) -> Writes:
+        order = np.lexsort((rows.site, rows.time_us))
+        site, time_us = rows.site[order], rows.time_us[order]
         wall = self._clocks.wall_us(site, time_us) if edge else time_us
-        return Writes(np.searchsorted(shared, place), wall, time_us)
+        return Writes(np.searchsorted(shared, rows.place[order]), wall, time_us)
 
     def _record(
-        self, settled: object, shared: NDArray[np.int64], edge: Writes, cloud: Writes,
+        self, settled: Settlement, shared: NDArray[np.int64], edge: Writes, cloud: Writes,
         times: NDArray[np.int64], recorder: Recorder, first: NDArray[np.int64],
     ) -> None:  # fmt: skip
-        from edgetwin.merge import Settlement
-
-        assert isinstance(settled, Settlement)
         size = shared.size
         lost = np.bincount(edge.key[settled.edge_lost], minlength=size)
         lost += np.bincount(cloud.key[settled.cloud_lost], minlength=size)
@@ -181,6 +181,32 @@ class Contention:
                 "wrong_winner": np.isin(settled.keys, settled.wrong_winner)[keep],
             },
         )
+
+
+@dataclass(frozen=True)
+class _Met:
+    """Writes of one side that have met the other."""
+
+    site: NDArray[np.int32]
+    time_us: NDArray[np.int64]
+    place: NDArray[np.int64]
+    """(meeting, key) as one number."""
+
+    def picked(self, which: NDArray[np.bool_]) -> "_Met":
+        return _Met(self.site[which], self.time_us[which], self.place[which])
+
+
+def _members(of: NDArray[np.int64], among: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Say which of *of* are *among*."""
+    if not of.size or not among.size:
+        return np.zeros(of.shape, dtype=np.bool_)
+    low = int(min(of.min(), among.min()))
+    span = int(max(of.max(), among.max())) - low + 1
+    if span > _TABLE_MAX:
+        return np.isin(of, among, kind="sort")
+    table = np.zeros(span, dtype=np.bool_)
+    table[among - low] = True
+    return table[of - low]
 
 
 def _next_meeting(

@@ -75,7 +75,11 @@ class SiteControl:
         self._slots: dict[int, dict[PodKey, int]] = {}
         self._leaving: dict[tuple[int, PodKey], int] = {}
         self._endpoints_changed: dict[int, None] = {}
+        self.booted = True
+        """The first node, on which the outbox and the policy agents run, is up."""
         self._offline = False
+        self._syncing = True
+        self._online_since_us = 0
         self._actions: list[Callable[[], None]] = []
         self._changed = True
         for fault in faults:
@@ -125,6 +129,7 @@ class SiteControl:
             self.power_faults += 1
             if self.power_faults == 1:
                 self.event("site", "power lost", "")
+                self.booted = False
                 for agent in self.agents.values():
                     agent.power(False)
                 assert self.cluster is not None
@@ -132,6 +137,7 @@ class SiteControl:
                     self.cluster.power(node, False)
         elif fault.what == "node":
             assert self.cluster is not None
+            self.booted = False
             self.cluster.power(self.nodes[0], False)
             for agent in self.agents.values():
                 agent.power(False)
@@ -181,6 +187,7 @@ class SiteControl:
         assert self.cluster is not None
         self.cluster.power(node, True)
         if node == self.nodes[0]:
+            self.booted = True
             for agent in self.agents.values():
                 agent.power(True)
         self.touch()
@@ -263,9 +270,9 @@ class SiteControl:
         return next((link for link in self.uplinks if not link.faults), None)
 
     def link(self) -> tuple[int, float] | None:
-        """Return round trip (us) and useful bits a second of the way to the cloud, if any."""
+        """Return round trip (us) and useful bits a second of the outbox's way to the cloud."""
         state = self.uplink
-        if state is None:
+        if state is None or not self.booted:
             return None
         useful = state.uplink.bandwidth_bps * (1 - state.uplink.loss_share)
         return 2 * state.uplink.latency_us, useful
@@ -291,24 +298,32 @@ class SiteControl:
         if state is not None:
             plane.links.latency_us[here] = state.uplink.latency_us
             plane.links.jitter_us[here] = state.uplink.jitter_us
-        if offline == self._offline:
-            return
+        if offline != self._offline:
+            self._settle_offline(offline)
+        syncing = not offline and self.booted
+        if syncing != self._syncing:
+            self._syncing = syncing
+            assert self.outbox is not None
+            if syncing:
+                self.outbox.heal(self._online_since_us)
+            else:
+                self.outbox.cut()
+
+    def _settle_offline(self, offline: bool) -> None:
+        plane, here = self.world.plane, self.number
         self._offline = offline
         plane.links.offline[here] = offline
         now = int(self.env.now)
         if offline:
             plane.drop_cloud(here, now)
-            assert self.outbox is not None
-            self.outbox.cut()
+        else:
+            self._online_since_us = now
         for agent in self.agents.values():
             agent.link(not offline)
         if self.cluster is not None:
             self.cluster.registry(self.name, not offline, self._registry_bps())
             for node in self.nodes:
                 self.cluster.link(node, not offline)
-        if not offline:
-            assert self.outbox is not None
-            self.outbox.heal()
 
     def _registry_bps(self) -> int:
         state = self.uplink or self.uplinks[0]

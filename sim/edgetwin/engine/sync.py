@@ -135,13 +135,13 @@ class Outbox:
         if self.drains and self.drains[-1].drained_us < 0:
             self.drains[-1].target = None
 
-    def heal(self) -> None:
-        """The way to the cloud is back; the next tick tries."""
+    def heal(self, since_us: int) -> None:
+        """The way to the cloud is back since *since_us*; the next tick tries."""
         if not self._synced.any():
             return
         pending = self._pending()
         self.drains.append(
-            Drain(self._env.now, pending, int(pending @ self._wire_bytes), target=self._stored())
+            Drain(since_us, pending, int(pending @ self._wire_bytes), target=self._stored())
         )
         self._at_tick()
 

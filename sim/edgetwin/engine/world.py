@@ -21,10 +21,17 @@ from edgetwin.engine.site import Fault, SiteControl
 from edgetwin.engine.store import Store, WriteClass
 from edgetwin.engine.sync import Outbox, SyncRules
 from edgetwin.history import Recorder
-from edgetwin.kubernetes import ZONE, Node, Taint, Workload, pairs
+from edgetwin.kubernetes import ZONE, Node, RuntimeClass, Taint, Workload, pairs
 from edgetwin.model import Collection, Keys, Scenario, ServiceBehaviour
 from edgetwin.policy import Policy, load_bundle
 from edgetwin.streams import Philox, named
+
+K3S_RUNTIME_CLASSES = tuple(
+    RuntimeClass(name=name, handler=name)
+    for name in ("crun", "lunatic", "slight", "spin", "wasmedge", "wasmer", "wasmtime", "wws")
+)
+"""RuntimeClass objects that K3s makes by itself, shim or not; there is no `wasm` among them
+(facts/k3s.md, 3.6)."""
 
 CRITICAL_DISK_SHARE = 0.05
 """K3s evicts pods below this share of free disk, so a volume has what is above it
@@ -285,7 +292,7 @@ class World:
                 workloads=manifests.workloads,
                 services=manifests.services,
                 claims=manifests.claims,
-                runtime_classes=manifests.runtime_classes,
+                runtime_classes=(*manifests.runtime_classes, *K3S_RUNTIME_CLASSES),
                 kubernetes=self._kubernetes,
                 image_bytes=tuple(
                     (container.image, self.profile_of[workload.name].image_gzip_bytes)
