@@ -17,7 +17,7 @@ pytest.importorskip("edgetwin.engine.run", reason="the engine is not there yet")
 pytest.importorskip("pyarrow", reason="pyarrow is not installed")
 
 ROOT = Path(__file__).parents[1]
-SMALL = ["--set", "sites.store.count=3", "--map", "rank", "--set", "outages.duration=7d"]
+SMALL = ["--set", "sites.store.count=3", "--map", "rank", "--set", "outages.duration=2d"]
 
 
 @pytest.fixture
@@ -67,8 +67,15 @@ def test_a_check_ends_in_its_verdict_and_the_saved_history_says_the_same(shop, t
 
 @pytest.mark.parametrize("span", ["1s", "7s", "1m", "1h"])
 def test_neither_hash_seed_nor_process_nor_block_span_changes_a_result(shop, span):
-    words = ["check", str(shop), "--set", "sites.store.count=2", "--map", "rank",
-             "--set", "outages.duration=1d"]  # fmt: skip
+    (shop / "sites.csv").unlink()
+    (shop / "outages.csv").write_text(
+        "site,start,end,kind\n"
+        "store-001,2025-03-03T00:01:00Z,2025-03-03T00:04:07Z,network\n"
+        "store-002,2025-03-03T00:02:00Z,2025-03-03T00:09:00Z,network\n"
+        "store-002,2025-03-03T00:03:00Z,2025-03-03T00:05:00Z,power\n"
+    )
+    words = ["check", str(shop), "--set", "sites.store.count=2", "--set", "outages.settle=5m",
+             "--set", "sites.store.devices.till.count=40"]  # fmt: skip
 
     assert result([*words, "--span", span], "123") == result(words, "0")
 
