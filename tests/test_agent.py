@@ -367,6 +367,42 @@ def test_a_peer_that_dies_in_mid_download_is_noticed_by_keepalive_as_recorded():
     assert loop.failed_us[0] / SECOND_US == pytest.approx(gave_up_s[0], abs=0.5)
 
 
+def held_poll():
+    """A long poll that the cloud has held since second 0 and answers at 30."""
+    loop = counted_loop(1, long_poll_us=30 * SECOND_US)
+    loop.advance(0, Mode.OK, Offer.SAME)
+    assert (loop.phase, loop.until_us) == (Phase.HELD, 30 * SECOND_US)
+    return loop
+
+
+def test_a_long_poll_answered_in_a_cut_waits_for_the_next_repetition_of_the_answer():
+    loop = held_poll()
+    loop.change(10 * SECOND_US, Mode.OK, Mode.DROP)
+    loop.advance(130 * SECOND_US, Mode.DROP, Offer.SAME)
+    loop.change(130 * SECOND_US, Mode.DROP, Mode.OK)
+
+    # As in the recorded cut of 120 s, which took 101 s more. News do not make it any faster.
+    loop.news(131 * SECOND_US)
+    assert loop.until_us == retransmissions_us(30 * SECOND_US, 130 * SECOND_US) > 130 * SECOND_US
+
+
+def test_a_long_poll_that_nobody_answers_for_long_is_given_up_by_keepalive():
+    loop = held_poll()
+    loop.change(10 * SECOND_US, Mode.OK, Mode.DROP)
+    loop.advance(310 * SECOND_US, Mode.DROP, Offer.SAME)
+
+    assert loop.failed_us[0] == KEEPALIVE_US
+    assert loop.phase is Phase.DIAL  # which is why it heals within seconds after 300 s
+
+
+def test_a_long_poll_is_answered_with_news_at_once():
+    site = Site(holds="r1", long_poll_us=30 * SECOND_US).until(1_000)
+    site.agent.release("r2")
+    site.until(1_000.1)
+
+    assert site.agent.revision == "r2"
+
+
 def test_a_download_takes_as_long_as_the_uplink_needs():
     site = Site(holds="r1", min_s=5, max_s=5, download_bits_per_s=1_000_000).until(100)
     site.agent.release("r2", packed_bytes=2_500_000)
@@ -567,6 +603,19 @@ def test_a_power_cut_leaves_nothing_deciding_until_the_process_is_back():
     assert site.agent.revision in ("r1", "r2")
     assert site.until(5_130).agent.revision == "r2"
     assert site.kinds()[:2] == ["stopped", "started"]
+
+
+def test_a_start_answers_no_sooner_than_recorded():
+    answered_s = []
+    for index in range(200):
+        site = Site(name=str(index))
+        site.agent.release("r1")
+        answered_s.append(site.until(10).decides[0][0])
+
+    # Recorded: 0.09 / 0.14 / 0.19 s from the start to the first right decision.
+    assert min(answered_s) >= 0.065
+    assert 0.09 <= median(answered_s) <= 0.14
+    assert max(answered_s) <= 0.24
 
 
 def test_an_online_start_is_undefined_until_the_first_activation():
@@ -788,6 +837,15 @@ def test_an_event_limit_keeps_the_newest_when_uploads_are_rare():
 
     assert log.made == 8_200
     assert log.made - log.lost == pytest.approx(500, abs=20)
+
+
+@pytest.mark.parametrize(("buffer", "backs_off"), [("event", False), ("size", True)])
+def test_a_failed_upload_of_a_quiet_event_buffer_is_taken_for_a_success(buffer, backs_off):
+    log = cut_log(cut_s=10, rate=10, buffer=buffer, heal=False)
+    log.record(600 * SECOND_US, 0)
+
+    assert (log._loop.failures > 5) == backs_off
+    assert log.buffered >= 100
 
 
 def test_an_event_limit_loses_even_on_a_healthy_link_if_uploads_are_rare():
