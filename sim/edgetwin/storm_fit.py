@@ -17,8 +17,8 @@ from edgetwin import laws
 from edgetwin.climate import MONTH_US, Climate, Trait, climate, group_sizes, spread, traits
 from edgetwin.errors import UsageError
 from edgetwin.outages import Record
-from edgetwin.storms import Gaps, Rates, StormSpec, generate
-from edgetwin.units import MINUTE_US, SECOND_US
+from edgetwin.storms import Durations, Gaps, Rates, StormSpec, generate
+from edgetwin.units import DAY_US, MINUTE_US, SECOND_US
 
 FLAPPING_US = 15 * MINUTE_US
 """Up for less than this, a site flaps. Chosen: three probes of the five minutes usual."""
@@ -29,6 +29,10 @@ OUTAGES_MIN = 20
 TUNING_ROUNDS, TUNING_RUNS = 8, 12
 """Rounds in which the laws are adjusted, and storms drawn in each. Chosen: the mean of the gap
 variation then moves by less than its own error."""
+
+PROFILE_OUTAGES_MIN, HOURS_SPAN_US, DAYS_SPAN_US = 200, 14 * DAY_US, 56 * DAY_US
+"""What it takes to learn a profile of hours and of days: ten outages an hour of the day, and eight
+of each weekday. Chosen: below, one event looks like a habit."""
 
 TUNING_RUNS_MIN, TUNING_OUTAGES = 3, 30_000
 """Large records need fewer storms: about so many outages a round. Chosen: a fit then takes under a
@@ -102,14 +106,21 @@ def fit(record: Record, *, zone: str = "+00:00", seed: int = 0) -> Learned:
             },
             "flapping": flapping,
             "degraded": _degraded(record, seen),
-            "hours": tuple(seen.hours(offset_us).round(3).tolist()),
-            "days": tuple(seen.days(offset_us).round(3).tolist()),
+            **_profile(seen, offset_us),
             "zone": zone,
             "kinds": _kinds(seen),
             "resolution": f"{max(seen.grid_us, SECOND_US)}us",
         }
     )
-    return Learned(_tuned(spec, record, seen, seed, choices), tuple(choices))
+    tuned = _tuned(spec, record, seen, seed, choices)
+    if tuned.durations.law != "empirical" and (misses := _misses(tuned, record, seed)):
+        # A law may fit within 0.1 everywhere and still miss the tail, which holds the downtime.
+        reason = f"{tuned.durations.law} misses {', '.join(misses)} of drawn storms: resample"
+        choices.append(Choice("durations", "empirical", 1.0, reason))
+        resampled = Durations.model_validate(_resampled(seen))
+        tuned = spec.model_copy(update={"durations": resampled})
+        tuned = _tuned(tuned, record, seen, seed, choices)
+    return Learned(tuned, tuple(choices))
 
 
 def compare(record: Record, spec: StormSpec, *, runs: int = 100, seed: int = 0) -> list[Compared]:
@@ -156,13 +167,10 @@ def _chosen(
 
 
 def _durations(seen: Climate, choices: list[Choice]) -> dict[str, Any]:
-    longest = int(seen.length_us.max())
-    cap = {"max": f"{longest}us"}
+    cap = {"max": f"{int(seen.length_us.max())}us"}
     best = _chosen("durations", seen.length_fits(), choices, seen.outages)
     if best is None:
-        data = laws.empirical(seen.length_us)
-        values = tuple(f"{max(1, round(value))}us" for value in data.values)
-        return {"law": "empirical", "values": values, "counts": data.counts, **cap}
+        return _resampled(seen)
     law = best.law
     if isinstance(law, laws.Lognormal):
         median = f"{max(1, round(np.exp(law.mu) * SECOND_US))}us"
@@ -172,6 +180,32 @@ def _durations(seen: Climate, choices: list[Choice]) -> dict[str, Any]:
         return {"law": law.name, **mean, **cap}
     assert isinstance(law, laws.Weibull | laws.Gamma)
     return {"law": law.name, **mean, "shape": round(law.shape, 4), **cap}
+
+
+def _resampled(seen: Climate) -> dict[str, Any]:
+    """Return durations that are the record's own."""
+    data = laws.empirical(seen.length_us)
+    values = tuple(f"{max(1, round(value))}us" for value in data.values)
+    longest = f"{int(seen.length_us.max())}us"
+    return {"law": "empirical", "values": values, "counts": data.counts, "max": longest}
+
+
+def _misses(spec: StormSpec, record: Record, seed: int) -> list[str]:
+    """Return the lengths of *record* that lie outside what storms drawn from *spec* show."""
+    lengths = compare(record, spec, runs=TUNING_RUNS, seed=seed + 2_000_000)
+    return [row.trait.name for row in lengths
+            if not row.inside and row.trait.name.startswith(("duration", "total"))]  # fmt: skip
+
+
+def _profile(seen: Climate, offset_us: int) -> dict[str, Any]:
+    """Return the weights of hours and days, even where the record is too short to tell."""
+    span = seen.window_us[1] - seen.window_us[0]
+    enough = seen.outages >= PROFILE_OUTAGES_MIN
+    hours, days = seen.hours(offset_us), seen.days(offset_us)
+    return {
+        "hours": hours.round(3).tolist() if enough and span >= HOURS_SPAN_US else [1.0] * 24,
+        "days": days.round(3).tolist() if enough and span >= DAYS_SPAN_US else [1.0] * 7,
+    }
 
 
 def _rates(seen: Climate, choices: list[Choice]) -> dict[str, Any]:

@@ -223,8 +223,7 @@ class Gathered:
 
         Raises ScenarioError with every refused row, unless they are to be skipped.
         """
-        if self._problems and not self.options.skip_bad:
-            raise ScenarioError(_fewer(self._problems))
+        self.raise_if_wrong()
         if not self._sites:
             raise ScenarioError(
                 [*self._problems, *self._named]
@@ -268,6 +267,11 @@ class Gathered:
             rejected=self.rejected,
             groups=tuple(self.groups.get(site, site) for site in sites) if self.groups else (),
         )
+
+    def raise_if_wrong(self) -> None:
+        """Raise ScenarioError with every refused row, unless they are to be skipped."""
+        if self._problems and not self.options.skip_bad:
+            raise ScenarioError(_fewer(self._problems))
 
     def _refusals(self) -> tuple[str, ...]:
         named = tuple(str(problem) for problem in self._named)
