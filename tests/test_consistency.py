@@ -93,7 +93,10 @@ def test_convergence() -> None:
     assert judged(name, put(0, "w1"), *two, *apart, *healed) == ("fail", ["k"])
     one_way = [LinkChange(1, "cloud", "edge2", False), LinkChange(1, "edge1", "edge2", False)]
     assert judged(name, put(0, "w1"), *two, *one_way) == ("unknown", ["k"])
-    assert judged(name, put(0, "w1"), *two, ReplicaChange(3, "edge2", False)) == ("pass", [])
+    crashed = ReplicaChange(3, "edge2", False)
+    assert judged(name, put(0, "w1"), *two, crashed) == ("pass", [])
+    assert judged(name, put(0, "w1"), two[0], crashed) == ("fail", ["k"])
+    assert judged(name, put(0, "w1"), *two, crashed, ReplicaChange(4, "edge2", True))[0] == "fail"
     assert judged(name) == ("unknown", [])
     assert judged(name, put(0, "w1"), *two, sensitive=frozenset({"k"})) == ("unknown", [])
     pairs = frozenset({frozenset({"edge2", "cloud"}), frozenset({"edge2", "edge1"})})
@@ -129,13 +132,20 @@ def test_no_lost_acked_writes() -> None:
     assert judged(name, put(0, "w1"), *cut(1, "edge1", "cloud")) == ("fail", ["w1"])
     back = LinkChange(1, "cloud", "edge1", False)
     assert judged(name, put(0, "w1"), back) == ("fail", ["w1"])
+    out = [LinkChange(1, "edge1", one, False) for one in ("cloud", "edge2")]
+    into = [LinkChange(1, one, "edge1", False) for one in ("cloud", "edge2")]
+    assert judged(name, put(0, "w1"), *out) == ("unknown", ["w1"])
+    assert judged(name, put(0, "w1"), *into) == ("fail", ["w1"])
+    assert judged(name, put(0, "w1"), ReplicaChange(1, "edge1", False)) == ("unknown", ["w1"])
     collected = Forgotten(5, "cloud", ("w1",), "collected")
     assert judged(name, put(0, "w1"), arrive(1, "w1"), collected) == ("pass", [])
     crashed = Forgotten(5, "cloud", ("w1",), "crash")
     assert judged(name, put(0, "w1"), arrive(1, "w1"), crashed, lost) == ("fail", ["w1"])
     own = frozenset({"k"})
     assert judged(name, put(0, "w1"), sensitive=own) == ("pass", [])
-    assert judged(name, put(0, "w1"), arrive(1, "w1", "edge2"), lost, sensitive=own)[0] == "fail"
+    abroad = [put(0, "w1"), arrive(1, "w1", "edge2"), lost]
+    assert judged(name, *abroad, sensitive=own) == ("fail", ["w1"])
+    assert judged(name, *abroad, *into, sensitive=own) == ("unknown", ["w1"])
 
 
 def test_no_lost_updates() -> None:

@@ -378,6 +378,26 @@ def test_an_identity_is_part_of_the_stamp() -> None:
     assert place.value("cloud", "k") == "new identity"
 
 
+def test_a_map_put_whole_deletes_the_fields_it_leaves_out() -> None:
+    place = world("lwwmap")
+    place.write(0, "edge1", "setf", "k", "auto", field="mode", name="f1")
+    place.write(1, "edge1", "put", "k", {"limit": 5}, name="p1")
+    place.sync(2, "edge1", "cloud")
+
+    assert place.value("cloud", "k") == {"limit": 5}
+    assert place.ledger.operations["p1"].touched == ("limit", "mode")
+
+
+def test_the_authority_counts_itself_when_it_resolves() -> None:
+    place = world("rego", resolver="cloud")
+    place.write(0, "edge1", "put", "k", 1, name="w1")
+    place.write(0, "cloud", "put", "k", 2, name="w2")
+    place.sync(1, "edge1", "cloud")
+
+    vectors = [place.replicas[name].states["k"].vector for name in ("cloud", "edge1")]
+    assert vectors == [{"cloud": 2, "edge1": 1}] * 2
+
+
 @pytest.mark.parametrize(
     ("make", "told"),
     [

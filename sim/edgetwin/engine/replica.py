@@ -197,16 +197,35 @@ class ReplicaWorld:
         first, second = self._at(time_us, one), self._at(time_us, other)
         there = self._strategy.payload(first, second, Selection())
         back = self._strategy.payload(second, first, Selection())
-        self._carry(first, second, there, lose)
-        self._carry(second, first, back, lose)
+        # Crossing messages arrive before either acknowledgement can have come back.
+        answers = [
+            (first, second, self._deliver(first, second, there, lose)),
+            (second, first, self._deliver(second, first, back, lose)),
+        ]
+        for sender, receiver, answer in answers:
+            self._acknowledge(sender, receiver, answer, lose)
 
     def _carry(self, sender: Replica, receiver: Replica, payload: Payload, lose: Lost) -> None:
-        there, back = (sender.name, receiver.name), (receiver.name, sender.name)
-        if lose == "request" or not self._passes(there) or not (sender.up and receiver.up):
+        answer = self._deliver(sender, receiver, payload, lose)
+        self._acknowledge(sender, receiver, answer, lose)
+
+    def _deliver(
+        self, sender: Replica, receiver: Replica, payload: Payload, lose: Lost
+    ) -> Answer | None:
+        """Bring *payload* to *receiver*; None if it does not arrive."""
+        passes = self._passes((sender.name, receiver.name)) and sender.up and receiver.up
+        if lose == "request" or not passes:
             self.ledger.counts["failed_pushes"] += 1
+            return None
+        return self._strategy.deliver(receiver, sender, payload)
+
+    def _acknowledge(
+        self, sender: Replica, receiver: Replica, answer: Answer | None, lose: Lost
+    ) -> None:
+        """Bring *answer* back to *sender*, unless it gets lost."""
+        if answer is None:
             return
-        answer: Answer = self._strategy.deliver(receiver, sender, payload)
-        if lose == "ack" or not self._passes(back):
+        if lose == "ack" or not self._passes((receiver.name, sender.name)):
             self.ledger.counts["lost_acks"] += 1
             return
         self._strategy.acknowledge(sender, receiver, answer)
