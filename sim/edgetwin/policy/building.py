@@ -129,12 +129,12 @@ def lock(
     folder: Path, plan: Mapping[str, Mapping[str, Any]], bundles: Mapping[str, bytes], opa: str
 ) -> dict[str, Any]:
     """Return the lock of *bundles*: what they were made from, by which *opa*, and what they are."""
-    from edgetwin.policy.policy import Policy
+    from edgetwin.policy.policy import interface
 
     entries = {}
     for name, entry in sorted(plan.items()):
         bundle = load_bundle(bundles[f"{name}.tar.gz"], name=name)
-        policy = Policy(bundle)
+        module = interface(bundle)
         sources = [*entry["rego"], *([entry["data"]] if entry.get("data") else [])]
         assert bundle.wasm is not None, name
         entries[name] = {
@@ -143,9 +143,9 @@ def lock(
             "sources_sha256": {s: _digest((folder / s).read_bytes()) for s in sorted(sources)},
             "revision": bundle.revision,
             "roots": list(bundle.roots),
-            "entrypoints": list(policy.entrypoints),
-            "builtins": list(policy.builtins),
-            "pure": policy.pure,
+            "entrypoints": list(module.entrypoints),
+            "builtins": list(module.builtins),
+            "pure": module.pure,
         }
     return {"opa": opa, "bundles": entries}
 

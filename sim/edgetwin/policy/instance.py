@@ -32,6 +32,9 @@ from edgetwin.policy.errors import (
 )
 from edgetwin.policy.guest import HostFault, PublicGuest, check_interface
 
+FAILURES = (HostFault, wasmtime.Trap, wasmtime.WasmtimeError)
+"""What a call into a module may end with."""
+
 ABI_MINOR_NEWEST = 3
 
 Builtin = Callable[..., Any]
@@ -131,7 +134,7 @@ class Instance:
         try:
             address = self.guest.call("opa_json_dump", self.guest.call(export))
             table = orjson.loads(self.guest.text(address))
-        except (HostFault, wasmtime.Trap, wasmtime.WasmtimeError, ValueError) as error:
+        except (*FAILURES, ValueError) as error:
             raise ModuleError(self.name, f"its list of {export} cannot be read: {error}") from None
         if not isinstance(table, dict) or not all(isinstance(n, int) for n in table.values()):
             raise ModuleError(self.name, f"its list of {export} is no map of names to numbers")
@@ -174,7 +177,7 @@ class Instance:
             if self.stashes:
                 guest.call("opa_heap_blocks_stash")
             self.heap = guest.call("opa_heap_ptr_get")
-        except (HostFault, wasmtime.Trap, wasmtime.WasmtimeError) as error:
+        except FAILURES as error:
             raise self._typed(error, "its data") from None
         self.loaded_bytes = self.heap - self.base
 
@@ -216,7 +219,7 @@ class Instance:
         self.documents = exact
         try:
             self._patch_in_place(self.addresses[place], changed, paths)
-        except (HostFault, wasmtime.Trap, wasmtime.WasmtimeError) as error:
+        except FAILURES as error:
             self.documents[place] = document
             fault = self._typed(error, "the patch")
             self._rebuild()
@@ -255,22 +258,35 @@ class Instance:
                 answer = self.guest.evaluate(entrypoint, self.addresses[document], raw, self.heap)
             else:
                 answer = self._evaluate_in_steps(entrypoint, self.addresses[document], raw)
-        except (HostFault, wasmtime.Trap, wasmtime.WasmtimeError) as error:
-            self.ticket = ticket + 1
-            self._heal(error)
-            fault = self._typed(error, "the decision")
-            if isinstance(fault, PolicyTimeout) and self.interrupted_ticket != ticket:
-                # The watchdog meant an earlier decision, which ended at that very moment.
-                return self.evaluate(entrypoint, raw, document)
-            raise fault from None
+        except FAILURES as error:
+            return self.recover(error, ticket, entrypoint, raw, document)
         self.ticket = ticket + 1
         if answer is None:
-            raise PolicyOutOfMemory(
-                self.name,
-                f"an input of {len(raw or b'')} bytes does not fit",
-                f"the memory limit is {self.limits.memory_bytes} bytes",
-            )
+            raise self.too_large(raw)
         return answer
+
+    def recover(
+        self, error: BaseException, ticket: int, entrypoint: int, raw: bytes | None, document: int
+    ) -> bytes:
+        """Heal after the decision *ticket* ended in *error*, and raise its typed error.
+
+        Returns the result only if the decision was broken off by mistake and made again.
+        """
+        self.ticket = ticket + 1
+        self._heal(error)
+        fault = self._typed(error, "the decision")
+        if isinstance(fault, PolicyTimeout) and self.interrupted_ticket != ticket:
+            # The watchdog meant an earlier decision, which ended at that very moment.
+            return self.evaluate(entrypoint, raw, document)
+        raise fault from None
+
+    def too_large(self, raw: bytes | None) -> PolicyOutOfMemory:
+        """Return the error for an input that the memory has no room for."""
+        return PolicyOutOfMemory(
+            self.name,
+            f"an input of {len(raw or b'')} bytes does not fit",
+            f"the memory limit is {self.limits.memory_bytes} bytes",
+        )
 
     def evaluate_block(
         self, entrypoint: int, raws: Sequence[bytes | None], document: int = 0
@@ -286,7 +302,7 @@ class Instance:
             part = raws[len(answers) : len(answers) + BLOCK_DECISIONS]
             try:
                 found = self._run_block(entrypoint, part, document)
-            except (HostFault, wasmtime.Trap, wasmtime.WasmtimeError) as error:
+            except FAILURES as error:
                 # One by one, it shows which of them it was.
                 self._heal(error)
                 found = None

@@ -8,6 +8,7 @@ UNDEFINED
 import re
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -29,7 +30,7 @@ from edgetwin.policy.errors import (
     ModuleError,
 )
 from edgetwin.policy.guest import PublicGuest
-from edgetwin.policy.instance import Builtin, Instance, Limits
+from edgetwin.policy.instance import FAILURES, Builtin, Instance, Limits
 from edgetwin.policy.undefined import UNDEFINED
 
 MEMO_ENTRIES = 65_536
@@ -39,6 +40,8 @@ _UNSEEN: Any = object()
 
 _SHARED = (bool, int, float, str, type(None), type(UNDEFINED))
 """Types of results that cannot be changed by who receives them."""
+
+_dumps = orjson.dumps
 
 _LONG_NUMBER = re.compile(rb"\d{16}")
 
@@ -91,8 +94,8 @@ class Policy:
         """Whether the answer hangs on nothing but data and input."""
         self._memo: OrderedDict[tuple[int, int, bytes | None], Any] = OrderedDict()
         self._memo_entries = memo_entries if self.pure else 0
-        self._plain = self.pure and not self._memo_entries
-        self._answers: dict[bytes, Any] = {b"set()": UNDEFINED}
+        self._direct = self.pure and not self._memo_entries and self._instance.fast
+        self._answers: dict[bytes | None, Any] = {b"set()": UNDEFINED}
         self._fuel: Instance | None = None
         self.set_data(bundle.data)
 
@@ -143,15 +146,33 @@ class Policy:
 
         Raises EntrypointError, InputError if *input* is not JSON, or another DecisionError.
         """
+        # The path of nearly all decisions, in one frame: whatever is out of the ordinary goes
+        # the long way, which comes to the same answer or says what is wrong.
         number = self._numbers.get(entrypoint)
-        if number is None:
-            number = self._number(entrypoint)
-        raw = None if input is UNDEFINED else self._encode(input)
-        if self._plain:
-            answer = self._instance.evaluate(number, raw, document)
-            known = self._answers.get(answer, _UNSEEN)
-            return self._result(answer) if known is _UNSEEN else known
-        return self._decide(number, document, raw)
+        try:
+            raw = _dumps(input, None, values.STRICT)
+        except (TypeError, ValueError):
+            return self._decide_slowly(entrypoint, input, document)
+        if number is None or len(raw) > self._input_bytes or b"null" in raw:
+            return self._decide_slowly(entrypoint, input, document)
+        if not self._direct:
+            return self._decide(number, document, raw)
+        instance = self._instance
+        instance.ticket = ticket = instance.ticket + 1
+        try:
+            answer = instance.guest.evaluate(
+                number, instance.addresses[document], raw, instance.heap
+            )
+        except FAILURES as failure:
+            answer = instance.recover(failure, ticket, number, raw, document)
+        else:
+            instance.ticket = ticket + 1
+        known = self._answers.get(answer, _UNSEEN)
+        return self._result(answer, raw) if known is _UNSEEN else known
+
+    def _decide_slowly(self, entrypoint: str, given: object, document: int) -> Any:
+        number = self._number(entrypoint)
+        return self._decide(number, document, None if given is UNDEFINED else self._encode(given))
 
     def decide_json(self, entrypoint: str, raw: bytes, *, document: int = 0) -> Any:
         """Return what *entrypoint* decides on the JSON text *raw*, which is checked first."""
@@ -258,8 +279,10 @@ class Policy:
             )
         return raw
 
-    def _result(self, answer: bytes) -> Any:
-        """Return the result in the result set *answer*, a Rego literal."""
+    def _result(self, answer: bytes | None, raw: bytes | None = None) -> Any:
+        """Return the result in the result set *answer*, a Rego literal; None: *raw* did not fit."""
+        if answer is None:
+            raise self._instance.too_large(raw)
         known = self._answers.get(answer, _UNSEEN)
         if known is not _UNSEEN:
             return known
@@ -359,6 +382,51 @@ class Policy:
     def rebuilds(self) -> int:
         """How often the instance had to be made anew after a decision that broke off."""
         return self._instance.rebuilds
+
+
+@dataclass(frozen=True)
+class Interface:
+    """What a module says of itself, whether or not this host can run it."""
+
+    abi_minor: int
+    entrypoints: tuple[str, ...]
+    builtins: tuple[str, ...]
+    """The functions it may call in the host, sorted."""
+    missing: tuple[str, ...]
+    """Those of them that this host does not have."""
+    memory_bytes: int
+
+    @property
+    def pure(self) -> bool:
+        """Whether its answers hang on nothing but data and input."""
+        return builtins.IMPURE.isdisjoint(self.builtins)
+
+
+def interface(bundle: Bundle) -> Interface:
+    """Return what the module of *bundle* offers and needs; raise ModuleError if it has none."""
+    if bundle.wasm is None:
+        raise ModuleError(bundle.name, "has no policy.wasm")
+    instance = Instance(
+        bundle.name,
+        bundle.wasm,
+        limits=Limits(),
+        metering=Metering.DEADLINE,
+        guest_kind=guest_class(),
+        resolve=lambda wanted: {},
+    )
+    missing = []
+    for name in instance.builtin_ids:
+        try:
+            builtins.find(name, DecisionContext)
+        except builtins.Unavailable:
+            missing.append(name)
+    return Interface(
+        instance.guest.abi_minor,
+        tuple(instance.entrypoints),
+        tuple(instance.builtin_ids),
+        tuple(missing),
+        instance.guest.size_bytes(),
+    )
 
 
 FUEL_PER_US = 14_000

@@ -191,8 +191,11 @@ def _value(source: str, at: int) -> tuple[Any, int]:
         items, end = _items(source, at + 1, "}")
         if not items:
             return {}, end
-        if items[0][1] is _NO_VALUE:
+        bare = [value is _NO_VALUE for _, value in items]
+        if all(bare):
             return RegoSet(item for item, _ in items), end
+        if any(bare):
+            raise ValueError("some members of an object have no value")
         return make_object(items), end
     raise ValueError(f"no value at {source[at : at + 20]!r}")
 
