@@ -110,6 +110,8 @@ class NodeState:
     """Counts losses and regains of contact, so that what an older one planned is void."""
     boot: int = 0
     """Counts power cycles and kubelet starts, likewise."""
+    started_alone: bool = False
+    """Its kubelet was started without contact, and has not had any since."""
     heals: int = 0
     """Counts heals; one that is cut again in its instant does not count."""
     found_us: int = LONG_AGO_US
@@ -185,8 +187,6 @@ class PodState:
     """Container starts so far."""
     started_us: int = LONG_AGO_US
     exited_us: int = LONG_AGO_US
-    exited_before_us: int = LONG_AGO_US
-    """The exit before the last: liveness restarts wait from this one (kubelet.md, 6)."""
     backoff_us: int = 0
     """Crash back-off that the next restart will wait for; 0: none."""
     backoff_set_us: int = LONG_AGO_US

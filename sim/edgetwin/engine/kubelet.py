@@ -10,6 +10,7 @@ from edgetwin.engine.cluster_state import LONG_AGO_US, ClusterState, NodeState, 
 from edgetwin.engine.controller_client import Process
 from edgetwin.engine.images import Images
 from edgetwin.kubernetes import Node, Workload
+from edgetwin.units import SECOND_US
 
 REPORT_US = 5_000
 """From a change on the node to its being in the API, while there is contact. Chosen: one write."""
@@ -57,7 +58,7 @@ class Kubelets:
         if pod.node is not None and self.in_contact(pod.node):
             self._state.set_listed_ready(pod, pod.ready)
 
-    def look(self, pod: PodState) -> None:
+    def look(self, pod: PodState, late_us: int = 0) -> None:
         """Have the kubelet act on what the API server says of *pod*, if it can see it."""
         node = pod.node
         if node is None or not self.in_contact(node) or pod.finished:
@@ -66,11 +67,11 @@ class Kubelets:
             if not pod.stopping:
                 self.stop(pod)
         elif not pod.known:
-            self.admit(pod)
+            self.admit(pod, late_us)
 
     # Starting
 
-    def admit(self, pod: PodState) -> None:
+    def admit(self, pod: PodState, late_us: int = 0) -> None:
         """Take *pod* on: check that the node can run it, and start it if it does not run."""
         node = pod.node
         assert node is not None
@@ -90,7 +91,9 @@ class Kubelets:
         pod.known = True
         if not pod.running and not pod.stopping:
             pod.attempt += 1
-            self._state.env.process(self._start(pod, self._state.times.pod_start_delay_us))
+            self._state.env.process(
+                self._start(pod, late_us + self._state.times.pod_start_delay_us)
+            )
 
     def _start(self, pod: PodState, delay_us: int) -> Process:
         """After *delay_us* get the images, then start the containers, then be ready."""
@@ -165,16 +168,16 @@ class Kubelets:
     def exit(self, pod: PodState, reason: str, *, liveness: bool = False) -> None:
         """End *pod*'s container and start it again after its back-off, if its kubelet runs.
 
-        The wait is counted from this exit; a liveness restart counts it from the exit before,
-        so it waits only if the container lived shorter than its back-off (kubelet.md, 6).
+        When a liveness probe ends it, the kubelet looks at the exit before this one: the first
+        such restart knows of none, and a later one waits only if that exit is younger than the
+        back-off; then the whole back-off is waited from now (kubelet.md, 6, gap by gap).
         """
         node = pod.node
         if node is None or not pod.running:
             return
-        now_us = self._state.now
         pod.running = False
         pod.attempt += 1
-        pod.exited_before_us, pod.exited_us = pod.exited_us, now_us
+        before_us, pod.exited_us = pod.exited_us, self._state.now
         self._state.event(f"pod/{pod.name}", "exited", reason)
         self.set_ready(pod, False)
         if not node.kubelet or not pod.known or pod.stopping:
@@ -182,11 +185,12 @@ class Kubelets:
         if pod.workload.restart_policy == "Never":
             self.finish(pod, "Failed")
             return
-        counted_us = pod.exited_before_us if liveness else now_us
-        wait_us = self._backoff_us(pod, counted_us)
-        if wait_us > 0:
-            self._waits(pod, "CrashLoopBackOff", f"{pod.backoff_us // 1_000_000}s")
-            self._state.env.process(self._restart(pod, wait_us + self._late_us(pod)))
+        if liveness and before_us == LONG_AGO_US:
+            self._state.env.process(self._restart(pod, self._restart_us(pod), counts=False))
+        elif self._backs_off(pod, before_us if liveness else pod.exited_us):
+            self._waits(pod, "CrashLoopBackOff", f"{pod.backoff_us // SECOND_US}s")
+            wait_us = pod.backoff_us + self._late_us(pod)
+            self._state.env.process(self._restart(pod, wait_us))
         else:
             self._state.env.process(self._restart(pod, self._restart_us(pod)))
 
@@ -195,19 +199,19 @@ class Kubelets:
         mean_us = self._state.times.restart_us
         return self._state.draws.between(f"sync/{pod.name}", 4 * mean_us // 5, 13 * mean_us // 5)
 
-    def _restart(self, pod: PodState, delay_us: int) -> Process:
+    def _restart(self, pod: PodState, delay_us: int, *, counts: bool = True) -> Process:
         attempt = pod.attempt
         yield self._state.env.timeout(delay_us)
         if pod.attempt == attempt:
-            self._next_backoff(pod)
+            if counts:
+                self._next_backoff(pod)
             yield from self._start(pod, 0)
 
-    def _backoff_us(self, pod: PodState, counted_us: int) -> int:
-        """Return how long a restart has still to wait, by an exit counted at *counted_us*."""
-        times = self._state.times
-        if not pod.backoff_us or counted_us - pod.backoff_set_us > times.crash_reset_us:
-            return 0
-        return max(0, counted_us + pod.backoff_us - self._state.now)
+    def _backs_off(self, pod: PodState, exited_us: int) -> bool:
+        """Say whether a restart has to wait, by an exit at *exited_us*."""
+        if not pod.backoff_us or exited_us - pod.backoff_set_us > self._state.times.crash_reset_us:
+            return False
+        return self._state.now - exited_us < pod.backoff_us
 
     def _next_backoff(self, pod: PodState) -> None:
         times = self._state.times
@@ -291,10 +295,13 @@ class Kubelets:
         """Back-off lives in the kubelet's memory and ends with its process (kubelet.md, 4)."""
         pod.backoff_us, pod.pull_backoff_us, pod.pull_again_us = 0, 0, LONG_AGO_US
 
-    def sync(self, node: NodeState) -> None:
-        """Act on the list of Pods that has come: stop the deleted, start the unknown."""
+    def sync(self, node: NodeState, late_us: int = 0) -> None:
+        """Act on the list of Pods that has come: stop the deleted, start the unknown.
+
+        *late_us* is how much longer those take that do not run already.
+        """
         for pod in list(node.pods.values()):
             if pod.stopping and not pod.running:
                 self.cleaned(pod)
             else:
-                self.look(pod)
+                self.look(pod, late_us)
