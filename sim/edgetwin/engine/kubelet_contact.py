@@ -184,7 +184,8 @@ class Contact:
         was = node.contacted and self._state.api_up
         node.kubelet = True
         node.synced = False
-        node.started_alone = not (node.contacted and self._state.api_up)
+        # A server brings its API server along.
+        node.started_alone = not (was or node.node.server or (node.linked and self._state.api_up))
         self._kubelets.forget(node)
         self._state.event(f"node/{node.node.name}", "kubelet started", "")
         self._start_static(node)
