@@ -17,7 +17,7 @@ from edgetwin.analysis.anomalies import (
 from edgetwin.commands import anomalies as command
 from edgetwin.errors import UsageError
 
-SEEDS = range(30)
+SEEDS = range(60)
 
 
 @pytest.fixture(scope="module")
