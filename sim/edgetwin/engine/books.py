@@ -1,9 +1,12 @@
 """The end of a run: what the world knows goes into the history, and must add up."""
 
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from edgetwin.engine.decisions import ALLOW, DENY, ERROR, WRONG_ALLOW, WRONG_DENY
-from edgetwin.engine.queueing import NO_LIMIT
 from edgetwin.engine.world import World, memory_limit
 from edgetwin.history import OUTCOMES
 
@@ -11,6 +14,7 @@ from edgetwin.history import OUTCOMES
 def close(world: World) -> None:
     """Write what is counted, not told event by event, into the world's recorder."""
     recorder = world.recorder
+    world.plane.close(world.end_us)
     for name, kind in zip(world.names, world.kinds, strict=True):
         recorder.row(
             "sites", site=name, kind=kind, control_plane=world.topology.sites[kind].control_plane
@@ -153,6 +157,7 @@ def _requests(world: World) -> None:
     site = np.array([recorder.code("site", name) for name in world.names], dtype=np.int32)
     of = np.array([recorder.code("class", name) for name in world.books.classes], dtype=np.int32)
     outcome = np.array([recorder.code("outcome", name) for name in OUTCOMES], dtype=np.int32)
+    number = _pod_numbers(world.plane.kept)
     for rows in world.plane.kept:
         recorder.block(
             "requests",
@@ -161,6 +166,24 @@ def _requests(world: World) -> None:
                 "site": site[rows["site"]],
                 "class": of[rows["class"]],
                 "outcome": outcome[rows["outcome"]],
-                "pod": np.minimum(rows["pod"], NO_LIMIT).astype(np.int32),
+                "pod": number(rows["site"], rows["pod"]),
             },
         )
+
+
+def _pod_numbers(
+    kept: Sequence[Mapping[str, NDArray[Any]]],
+) -> Callable[[NDArray[Any], NDArray[Any]], NDArray[np.int32]]:
+    """Return a function from (site, slot) to the pod's number among those its site's requests met.
+
+    Slots are given out as sites take their turns, so their numbers tell how the run was split.
+    """
+    pairs = [rows["site"].astype(np.int64) << 32 | rows["pod"] for rows in kept]
+    met = np.unique(np.concatenate([one[one >= 0] for one in pairs] or [np.empty(0, np.int64)]))
+
+    def number(site: NDArray[Any], slot: NDArray[Any]) -> NDArray[np.int32]:
+        first = np.searchsorted(met, site.astype(np.int64) << 32)
+        own = np.searchsorted(met, site.astype(np.int64) << 32 | np.maximum(slot, 0))
+        return np.where(slot < 0, slot, own - first).astype(np.int32)
+
+    return number

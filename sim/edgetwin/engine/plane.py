@@ -770,6 +770,13 @@ class Plane:
         outcome = np.full(size, ledger.ERROR, dtype=np.int64)
         self._client(service, Attempts([waiting]), outcome, np.full(size, at_us, dtype=np.int64))
 
+    def close(self, end_us: int) -> None:
+        """End the run: workers have not done yet what they would do after *end_us*."""
+        for service, rows in enumerate(self.carried):
+            undone = rows["finish_us"] - np.maximum(rows["start_us"], end_us)
+            undone[rows["slot"] < 0] = 0
+            np.subtract.at(self.busy_us[service], rows["site"], undone)
+
     def asked_by_table(self, number: int) -> NDArray[np.int64]:
         """Return how often a class's tables gave each verdict, shape (tables, VERDICTS)."""
         return self.asked.reshape(-1, _TABLES_MAX, VERDICTS)[number]
