@@ -701,7 +701,7 @@ class Plane:
             self.books.add(span[wrong], request_class[wrong], kind)
         if self._retries[self._of_service[service]].any():
             attempt = self._attempt(rows)
-            again = self._may_retry(rows, outcome, end_us)
+            again = self._may_retry(rows, outcome)
             if again.any():
                 retry = self._kept(rows, again)
                 retry["arrival_us"] = end_us[again] + (
@@ -783,12 +783,10 @@ class Plane:
 
     # -- columns ---------------------------------------------------------------------------
 
-    def _may_retry(
-        self, rows: Attempts, outcome: NDArray[np.int64], end_us: NDArray[np.int64]
-    ) -> NDArray[np.bool_]:
+    def _may_retry(self, rows: Attempts, outcome: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Say whose clients try again: what failed, or had no answer before its timeout."""
         request_class = rows["request_class"]
-        timed_out = end_us - rows["arrival_us"] >= self._timeout_us[request_class]
+        timed_out = rows["finish_us"] - rows["arrival_us"] > self._timeout_us[request_class]
         failed = (outcome > ledger.LATE) | ((outcome == ledger.LATE) & timed_out)
         return failed & (self._attempt(rows) < self._retries[request_class])
 
