@@ -175,10 +175,19 @@ SCHEMA: dict[str, dict[str, tuple[str, str]]] = {
         "issued_us": ("int64", "when this attempt was issued"),
         "finished_us": ("int64", "when it ended"),
         "outcome": ("names:outcome", "how this attempt ended"),
-        "pod": ("int32", "slot of the pod that took it, -1: none, -2: the cloud"),
+        "pod": ("int32", "the site's pod that took it, -1: none, -2: the cloud"),
     },
 }
 """Every table, its columns, and what they hold. `requests` is filled only when asked for."""
+
+
+_COLUMNS = {
+    table: tuple(
+        (column, kind.removeprefix("names:") if kind.startswith("names:") else "")
+        for column, (kind, _) in schema.items()
+    )
+    for table, schema in SCHEMA.items()
+}
 
 
 @dataclass(frozen=True)
@@ -312,10 +321,11 @@ class Recorder:
     def row(self, table: str, **values: Any) -> int:
         """Add one row and return its number; names are given as text."""
         rows = self._rows[table]
+        code = self.code
         rows.append(
             tuple(
-                self.code(kind[6:], values[column]) if kind.startswith("names:") else values[column]
-                for column, (kind, _) in SCHEMA[table].items()
+                code(vocabulary, values[column]) if vocabulary else values[column]
+                for column, vocabulary in _COLUMNS[table]
             )
         )
         return len(rows) - 1

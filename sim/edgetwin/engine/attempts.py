@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 Column = NDArray[Any]
 
 COLUMNS: dict[str, str] = {
-    "site": "int32",
-    "request_class": "int8",
+    "site": "int64",
+    "request_class": "int64",
     "number": "int64",
     "attempt": "int16",
     "first_us": "int64",
@@ -19,8 +19,8 @@ COLUMNS: dict[str, str] = {
     "service_word": "uint64",
     "choice_word": "uint64",
     "key_word": "uint64",
-    "verdict": "int8",
-    "table": "int32",
+    "verdict": "int64",
+    "table": "int64",
     "duration_us": "int64",
     "slot": "int64",
     "start_us": "int64",

@@ -25,7 +25,7 @@ ALLOW, DENY, ERROR, WRONG_DENY, WRONG_ALLOW = range(5)
 VERDICTS = 5
 
 INPUTS_MAX = 1 << 24
-"""Most distinct inputs of one template. Chosen: a table takes 5 bytes an input and revision."""
+"""Most distinct inputs of one template. Chosen: a table takes 8 bytes an input and revision."""
 
 _UNKNOWN, _DENIED, _ALLOWED, _UNDEFINED = -1, 0, 1, 2
 NO_BUNDLE = -1
@@ -85,11 +85,11 @@ class Decisions:
         self._entrypoint = entrypoint
         self._fail_open = fail_open
         self._decided: dict[tuple[int, bool], NDArray[np.int8]] = {}
-        self._cost: dict[tuple[int, bool], NDArray[np.int32]] = {}
+        self._cost: dict[tuple[int, bool], NDArray[np.int64]] = {}
         self._tables: dict[tuple[int, int, bool], int] = {}
         self._states: list[tuple[int, int, bool]] = []
-        self._verdict = np.empty((0, self.size), dtype=np.int8)
-        self._duration = np.empty((0, self.size), dtype=np.int32)
+        self._packed = np.empty((0, self.size), dtype=np.int64)
+        """By table and input: duration in us times 8 plus the verdict, -1: not asked yet."""
 
     def table(self, *, active: int, current: int, offline: bool) -> int:
         """Return the table for what decides here, what the cloud holds, and the site's state.
@@ -101,29 +101,26 @@ class Decisions:
         if known is None:
             known = self._tables[state] = len(self._states)
             self._states.append(state)
-            fresh = np.full((1, self.size), _UNKNOWN, dtype=np.int8)
+            fresh = np.full((1, self.size), _UNKNOWN, dtype=np.int64)
             if active == NO_BUNDLE and not self._fail_open:
                 fresh[:] = ERROR
-            self._verdict = np.concatenate((self._verdict, fresh))
-            self._duration = np.concatenate(
-                (self._duration, np.zeros((1, self.size), dtype=np.int32))
-            )
+            self._packed = np.concatenate((self._packed, fresh))
         return known
 
     def judge(
-        self, tables: NDArray[np.int32], choice: Words
-    ) -> tuple[NDArray[np.int8], NDArray[np.int32]]:
+        self, tables: NDArray[np.int64], choice: Words
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return verdict and simulated duration (us) of each request, shapes (n,).
 
         *tables* is the table of each request; the high half of *choice* draws its input.
         """
         at = scaled(choice >> np.uint64(32), self.size)
-        at += tables.astype(np.int64) * self.size
-        verdict = self._verdict.reshape(-1)[at]
-        if verdict.size and verdict.min() < 0:
-            self._fill(np.unique(at[verdict < 0]))
-            verdict = self._verdict.reshape(-1)[at]
-        return verdict, self._duration.reshape(-1)[at]
+        at += tables * self.size
+        packed = self._packed.reshape(-1)[at]
+        if packed.size and packed.min() < 0:
+            self._fill(np.unique(at[packed < 0]))
+            packed = self._packed.reshape(-1)[at]
+        return packed & 7, packed >> 3
 
     def numbers(self, choice: Words) -> NDArray[np.int64]:
         """Return the input number of each request."""
@@ -136,25 +133,25 @@ class Decisions:
             wanted = self._decide(current, offline, inputs)
             if active == NO_BUNDLE:
                 verdict = np.where(wanted == _DENIED, WRONG_ALLOW, ALLOW)
-            else:
-                here = wanted if active == current else self._decide(active, offline, inputs)
-                verdict = np.select(
-                    [here == _UNDEFINED, here == _ALLOWED],
-                    [
-                        np.where(np.bool_(self._fail_open), ALLOW, ERROR),
-                        np.where(wanted == _DENIED, WRONG_ALLOW, ALLOW),
-                    ],
-                    np.where(wanted == _ALLOWED, WRONG_DENY, DENY),
-                )
-                self._duration[table, inputs] = self._cost[active, offline][inputs]
-            self._verdict[table, inputs] = verdict
+                self._packed[table, inputs] = verdict
+                continue
+            here = wanted if active == current else self._decide(active, offline, inputs)
+            verdict = np.select(
+                [here == _UNDEFINED, here == _ALLOWED],
+                [
+                    np.where(np.bool_(self._fail_open), ALLOW, ERROR),
+                    np.where(wanted == _DENIED, WRONG_ALLOW, ALLOW),
+                ],
+                np.where(wanted == _ALLOWED, WRONG_DENY, DENY),
+            )
+            self._packed[table, inputs] = self._cost[active, offline][inputs] * 8 + verdict
 
     def _decide(self, revision: int, offline: bool, inputs: NDArray[np.int64]) -> NDArray[np.int8]:
         """Return the decisions of *revision*, asking the module for those not yet known."""
         key = (revision, offline)
         if key not in self._decided:
             self._decided[key] = np.full(self.size, _UNKNOWN, dtype=np.int8)
-            self._cost[key] = np.zeros(self.size, dtype=np.int32)
+            self._cost[key] = np.zeros(self.size, dtype=np.int64)
         decided, cost = self._decided[key], self._cost[key]
         fresh = inputs[decided[inputs] == _UNKNOWN]
         if fresh.size:

@@ -85,8 +85,8 @@ class Ledger:
         self.offline_of_span[row] = state.offline
 
     def add(
-        self, span: NDArray[np.int64], request_class: NDArray[np.integer], field: NDArray[np.integer] | int,
-        count: NDArray[np.int64] | int = 1,
+        self, span: NDArray[np.int64], request_class: NDArray[np.integer],
+        field: NDArray[np.integer] | int, count: NDArray[np.int64] | int = 1,
     ) -> None:  # fmt: skip
         """Add *count* to a field of (span, class), row by row."""
         at = span * self._width
@@ -95,8 +95,8 @@ class Ledger:
         np.add.at(self._counts, at, count)
 
     def add_latency(
-        self, site: NDArray[np.integer], request_class: NDArray[np.integer], span: NDArray[np.int64],
-        latency_us: NDArray[np.int64],
+        self, site: NDArray[np.integer], request_class: NDArray[np.integer],
+        span: NDArray[np.int64], latency_us: NDArray[np.int64],
     ) -> None:  # fmt: skip
         """Count the latencies of answered requests."""
         at = site * np.int64(len(self.classes))
@@ -105,46 +105,50 @@ class Ledger:
         at += self.offline_of_span[span]
         at *= BINS
         at += latency_bin(latency_us)
-        np.add.at(self._latency, at, 1)
+        np.add.at(self._latency, at, np.int32(1))
 
     def close(self, end_us: int, recorder: Recorder) -> None:
         """Write everything to *recorder*; what has no outcome yet is in flight."""
-        order = sorted(range(len(self._spans)), key=lambda row: (self._spans[row][0], row))
-        number = {row: new for new, row in enumerate(order)}
-        for row in order:
-            site, start, state = self._spans[row]
-            recorder.row(
-                "spans",
-                site=self.sites[site],
-                start_us=start,
-                end_us=end_us if self._ends[row] < 0 else self._ends[row],
-                offline=state.offline,
-                powered=state.powered,
-                serving=state.serving,
-                endpoints=state.endpoints,
-                uplink=state.uplink,
-                store_full=state.store_full,
-                outage=state.outage,
-            )
-        rows = len(self._spans)
-        counts = self._counts[: rows * self._width].reshape(rows, len(self.classes), FIELDS)
-        for row in order:
-            for one in np.flatnonzero(counts[row, :, ATTEMPTS] + counts[row, :, ISSUED]).tolist():
-                values = counts[row, one]
-                ended = int(values[:IN_FLIGHT].sum())
-                recorder.row(
-                    "outcomes",
-                    span=number[row],
-                    site=self.sites[self._spans[row][0]],
-                    issued=int(values[ISSUED]),
-                    attempts=int(values[ATTEMPTS]),
-                    forwarded=int(values[FORWARDED]),
-                    wrongly_allowed=int(values[WRONGLY_ALLOWED]),
-                    wrongly_denied=int(values[WRONGLY_DENIED]),
-                    in_flight=int(values[ISSUED]) - ended,
-                    **{"class": self.classes[one]},
-                    **{name: int(values[field]) for field, name in enumerate(OUTCOMES[:-1])},
-                )
+        site = np.array([one[0] for one in self._spans], dtype=np.int64)
+        order = np.argsort(site, kind="stable")
+        spans = [self._spans[row] for row in order.tolist()]
+        codes = np.array([recorder.code("site", name) for name in self.sites], dtype=np.int32)
+        ends = np.array(self._ends, dtype=np.int64)[order]
+        recorder.block(
+            "spans",
+            {
+                "site": codes[site[order]],
+                "start_us": np.array([one[1] for one in spans], dtype=np.int64),
+                "end_us": np.where(ends < 0, end_us, ends),
+                "offline": np.array([one[2].offline for one in spans]),
+                "powered": np.array([one[2].powered for one in spans]),
+                "serving": np.array([one[2].serving for one in spans]),
+                "endpoints": np.array([one[2].endpoints for one in spans], dtype=np.int32),
+                "uplink": np.array([recorder.code("uplink", one[2].uplink) for one in spans]),
+                "store_full": np.array([one[2].store_full for one in spans]),
+                "outage": np.array([one[2].outage for one in spans], dtype=np.int32),
+            },
+        )
+        counts = self._counts[: len(spans) * self._width].reshape(len(spans), -1, FIELDS)[order]
+        row, one = np.nonzero(counts[:, :, ATTEMPTS] + counts[:, :, ISSUED])
+        values = counts[row, one]
+        classes = np.array([recorder.code("class", name) for name in self.classes], dtype=np.int32)
+        ended = values[:, :IN_FLIGHT].sum(axis=1)
+        recorder.block(
+            "outcomes",
+            {
+                "span": row.astype(np.int32),
+                "site": codes[site[order][row]],
+                "class": classes[one] if one.size else one,
+                "issued": values[:, ISSUED],
+                **{name: values[:, field] for field, name in enumerate(OUTCOMES[:-1])},
+                "in_flight": values[:, ISSUED] - ended,
+                "attempts": values[:, ATTEMPTS],
+                "forwarded": values[:, FORWARDED],
+                "wrongly_allowed": values[:, WRONGLY_ALLOWED],
+                "wrongly_denied": values[:, WRONGLY_DENIED],
+            },
+        )
         self._close_latency(recorder)
 
     def _close_latency(self, recorder: Recorder) -> None:

@@ -24,7 +24,6 @@ from edgetwin.engine.requests import Arrivals, Block, durations_us, scaled
 from edgetwin.engine.store import Store
 from edgetwin.model import Law
 
-_SERVED = np.array([1, 0, 0, 0, 1], dtype=np.int64)
 _OUTCOME = np.array(
     [ledger.OK, ledger.DENIED, ledger.ERROR, ledger.ERROR, ledger.OK], dtype=np.int64
 )
@@ -132,8 +131,8 @@ class Plane:
         self.free_us = np.zeros(64, dtype=np.int64)
         """When each slot's only worker is free; several workers: when the slot became ready."""
         self.service_of_slot: list[int] = []
-        self.table = np.zeros((len(classes), sites), dtype=np.int32)
-        self.cloud_table = np.zeros((len(classes), sites), dtype=np.int32)
+        self.table = np.zeros((len(classes), sites), dtype=np.int64)
+        self.cloud_table = np.zeros((len(classes), sites), dtype=np.int64)
         self.in_pod_max = np.zeros((len(services), sites), dtype=np.int64)
         self.busy_us = np.zeros((len(services), sites), dtype=np.int64)
         self.carried = [attempts.empty() for _ in services]
@@ -148,6 +147,10 @@ class Plane:
             [number for number, one in enumerate(classes) if one.service == service]
             for service in range(len(services))
         ]
+        self._reads_only = [
+            all(classes[number].write_class < 0 for number in numbers)
+            for numbers in self._of_service
+        ]
         self._budget_us = np.array([one.budget_us for one in classes], dtype=np.int64)
         self._timeout_us = np.array([one.timeout_us for one in classes], dtype=np.int64)
         self._retries = np.array([one.retries for one in classes], dtype=np.int64)
@@ -158,6 +161,8 @@ class Plane:
         self._blocks: list[Block] = []
         self._position: list[NDArray[np.int64]] = []
         self._window_us = (0, 0)
+        self._roomy = np.zeros(sites, dtype=np.bool_)
+        """Sites whose volume holds whatever this window may write."""
 
     # -- time ------------------------------------------------------------------------------
 
@@ -184,9 +189,9 @@ class Plane:
                 column = self._write_class[rows["request_class"]]
                 each_row = np.where(column >= 0, self.store.bytes_of(column), 0)
                 np.add.at(bytes_max, rows["site"], each_row * 11)
-        calm &= ~self.store.full
-        calm &= self.store.used_bytes + bytes_max <= self.store.limit_bytes
-        return calm
+        self._roomy = ~self.store.full
+        self._roomy &= self.store.used_bytes + bytes_max <= self.store.limit_bytes
+        return calm & self._roomy
 
     def advance(self, sites: NDArray[np.int64], until_us: NDArray[np.int64]) -> list[Crossing]:
         """Commit what happens at each of *sites* before its *until_us*, or its first crossing.
@@ -280,7 +285,7 @@ class Plane:
         else:
             skip = np.concatenate(([0], np.cumsum(count)))
             pick = np.arange(skip[-1], dtype=np.int64) + np.repeat(begin - skip[:-1], count)
-        site = np.repeat(here.astype(np.int32), count)
+        site = np.repeat(here, count)
         if one.dark_without_power and not self.powered[here].all():
             lit = self.powered[site]
             where = np.arange(pick.start, pick.stop) if isinstance(pick, slice) else pick
@@ -290,7 +295,7 @@ class Plane:
             issued = count
         run: dict[str, Column] = {
             "site": site,
-            "request_class": np.full(site.shape, number, dtype=np.int8),
+            "request_class": np.full(site.shape, number, dtype=np.int64),
             "number": block.number[pick],
             "arrival_us": block.arrival_us[pick],
             "service_word": block.service_word[pick],
@@ -305,12 +310,12 @@ class Plane:
         one = self.classes[number]
         run["duration_us"] = durations_us(one.law, run["service_word"])
         if one.decisions is None:
-            run["table"] = np.zeros(run["site"].shape, dtype=np.int32)
-            run["verdict"] = np.full(run["site"].shape, ALLOW, dtype=np.int8)
+            run["table"] = np.zeros(run["site"].shape, dtype=np.int64)
+            run["verdict"] = np.full(run["site"].shape, ALLOW, dtype=np.int64)
             return
         run["table"] = self.table[number][run["site"]]
         run["verdict"], cost = one.decisions.judge(run["table"], run["choice_word"])
-        run["duration_us"] *= _SERVED[run["verdict"]]
+        run["duration_us"] *= _served(run["verdict"])
         run["duration_us"] += cost
 
     def _judged_again(self, rows: dict[str, Column]) -> dict[str, Column]:
@@ -417,7 +422,7 @@ class Plane:
                 if decisions is not None:
                     table[where] = self.cloud_table[number][site[where]]
                     verdict[where], cost = decisions.judge(table[where], rows["choice_word"][where])
-                    duration[where] = duration[where] * _SERVED[verdict[where]] + cost
+                    duration[where] = duration[where] * _served(verdict[where]) + cost
             delay = 2 * self.links.latency_us[site]
             delay += scaled(rows["key_word"] & _LOW, self.links.jitter_us[site] + 1)
             finish += np.where(gone, 0, delay + duration)
@@ -452,7 +457,7 @@ class Plane:
 
     def _overflows(self, sites: NDArray[np.int64], plans: Sequence[_Plan]) -> list[Crossing]:
         """Return where volumes would overflow: few can, and only those are reckoned exactly."""
-        if not self.store.classes:
+        if not self.store.classes or bool(self._roomy[sites].all()):
             return []
         room = self.store.limit_bytes - self.store.used_bytes
         asked = np.zeros(self.component.size, dtype=np.int64)
@@ -481,7 +486,7 @@ class Plane:
     ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
         """Return site, store column and finish of the writes that end before `_until_us`."""
         column = self._write_class[rows["request_class"]]
-        writes = (column >= 0) & (_SERVED[rows["verdict"]] > 0) & (rows["slot"] >= 0)
+        writes = (column >= 0) & _served(rows["verdict"]) & (rows["slot"] >= 0)
         writes &= rows["finish_us"] < self._until_us[rows["site"]]
         if inmate is not None:
             writes &= ~inmate
@@ -587,10 +592,9 @@ class Plane:
     def _end(self, service: int, rows: Attempts) -> None:
         """End what ends before `_until_us`, for clients and in pods; carry the rest on."""
         arrival, finish = rows["arrival_us"], rows["finish_us"]
-        request_class = rows["request_class"]
         until = self._until_us[rows["site"]]
         done = finish < until
-        timeout = self._timeout_us[request_class]
+        timeout = self._per_class(self._timeout_us, service, rows)
         timed = finish - arrival > timeout
         if not timed.any():
             if done.all():
@@ -625,7 +629,10 @@ class Plane:
             outcome[rows["rejected"]] = ledger.REJECTED
             reached &= ~rows["rejected"]
         column = self._write_class[request_class]
-        writes = np.flatnonzero((column >= 0) & (outcome == ledger.OK))
+        if self._reads_only[service]:
+            writes = np.empty(0, dtype=np.int64)
+        else:
+            writes = np.flatnonzero((column >= 0) & (outcome == ledger.OK))
         if writes.size:
             full = self.store.full[site[writes]] & (slot[writes] >= 0)
             if full.any():
@@ -633,7 +640,8 @@ class Plane:
                 writes = writes[~full]
             self._write(rows, writes, column[writes])
         self._ask(rows, reached)
-        late = rows["finish_us"] - self._first(rows) > self._budget_us[request_class]
+        budget = self._per_class(self._budget_us, service, rows)
+        late = rows["finish_us"] - self._first(rows) > budget
         outcome[late & (outcome <= ledger.DENIED)] = ledger.LATE
         self._client(service, rows, outcome, rows["finish_us"])
 
@@ -644,7 +652,7 @@ class Plane:
         column = self._write_class[rows["request_class"]]
         reached = rows["slot"] != NO_SLOT
         self._ask(rows, reached)
-        writes = np.flatnonzero((column >= 0) & (_SERVED[rows["verdict"]] > 0) & reached)
+        writes = np.flatnonzero((column >= 0) & _served(rows["verdict"]) & reached)
         full = self.store.full[rows["site"][writes]] & (rows["slot"][writes] >= 0)
         writes = writes[~full]
         here = rows["slot"][writes] >= 0
@@ -851,6 +859,13 @@ class Plane:
         if rows["site"].size:
             self.carried[service] = attempts.joined([self.carried[service], rows])
 
+    def _per_class(
+        self, table: NDArray[np.int64], service: int, rows: Attempts
+    ) -> NDArray[np.int64] | np.int64:
+        """Return the class's entry of *table* for each row; one number if there is one class."""
+        classes = self._of_service[service]
+        return table[classes[0]] if len(classes) == 1 else table[rows["request_class"]]
+
     def _span(self, rows: Attempts) -> NDArray[np.int64]:
         return rows["span"] if "span" in rows else self.books.span[rows["site"]]
 
@@ -881,6 +896,11 @@ class Plane:
         if not rows["site"].size:
             return rows
         return attempts.picked(rows, self._is_due(rows, sites))
+
+
+def _served(verdict: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Say which requests are allowed, rightly (0) or wrongly (4)."""
+    return (verdict & 3) == ALLOW
 
 
 def chosen_keys(words: NDArray[np.uint64], keys: NDArray[np.float64] | int) -> NDArray[np.int64]:

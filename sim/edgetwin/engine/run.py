@@ -24,7 +24,7 @@ from edgetwin.errors import UsageError
 from edgetwin.history import History, Recorder, merged
 from edgetwin.model import Scenario
 
-BLOCK_REQUESTS = 1 << 18
+BLOCK_REQUESTS = 1 << 17
 """Requests that one window draws. Chosen: their columns stay within a shared cache of some 32 MB,
 and the cost of a round (a fraction of a millisecond) is spread over enough of them."""
 
