@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -41,7 +42,21 @@ def vector_files(config: pytest.Config, kind: str) -> list[Path]:
     return [file for file in files if kind in yaml.safe_load(file.read_text(encoding="utf-8"))]
 
 
+def closed_forms(config: pytest.Config, name: str) -> list[dict[str, Any]]:
+    """Return the entries called *name* of all files of closed forms."""
+    return [
+        entry
+        for file in vector_files(config, "entries")
+        for entry in yaml.safe_load(file.read_text(encoding="utf-8"))["entries"]
+        if entry["id"] == name
+    ]
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "conflict_form" in metafunc.fixturenames:
+        entries = closed_forms(metafunc.config, "F07")
+        skip = pytest.mark.skip(reason="no closed form F07: set EDGETWIN_DATA or give --vectors")
+        metafunc.parametrize("conflict_form", entries or [pytest.param(None, marks=skip)])
     if "conflict_case" in metafunc.fixturenames:
         from vector_file import cases
 

@@ -301,6 +301,22 @@ def test_monotonic_reads() -> None:
     assert judged(name, *start, first) == ("unknown", [])
 
 
+def test_sessions_are_judged_field_by_field() -> None:
+    def setf(time_us: int, name: str, *fields: str, **rest: Any) -> Operation:
+        return Operation(time_us, name, "edge1", "k", "put", {}, touched=fields, **rest)
+
+    both = setf(0, "f1", "a", "b")
+    mine = setf(1, "f2", "a", session="s", observed=("f1",))
+    kept = read(2, "r1", "edge1", {}, "f2", "f1", session="s", fields=("a", "b"))
+    back = read(3, "r2", "edge1", {}, "f1", "f1", session="s", fields=("a", "b"))
+
+    assert judged("read_your_writes", both, mine, kept) == ("pass", [])
+    assert judged("read_your_writes", both, mine, kept, back) == ("fail", ["r2"])
+    assert judged("monotonic_reads", both, mine, kept, back) == ("fail", ["r2"])
+    again = read(3, "r2", "edge1", {}, "f2", "f1", session="s", fields=("a", "b"))
+    assert judged("monotonic_reads", both, mine, kept, again) == ("pass", [])
+
+
 def test_causal_order() -> None:
     name, start = "causal_order", [put(0, "w1"), put(1, "w2", key="other")]
 
@@ -341,6 +357,10 @@ def test_data_locality() -> None:
     assert judged(name, put(0, "w1"), arrive(1, "w1", "edge2"), sensitive=hidden)[0] == "pass"
     assert judged(name, put(0, "w1"), arrive(1, "w1"), sensitive=hidden) == ("fail", ["w1"])
     assert judged(name, put(0, "w1"), arrive(1, "w1")) == ("unknown", [])
+    zones = {"cloud": "cloud", "spare": "cloud", "edge1": "edge"}
+    events = (put(0, "w1"), arrive(1, "w1", "spare"))
+    history = OperationHistory("lww", zones, "cloud", events, sensitive=hidden)
+    assert check_consistency(history)[name].result == "fail"
 
 
 # --- counts ----------------------------------------------------------------------------------
