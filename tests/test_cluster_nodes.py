@@ -6,7 +6,7 @@ from math import comb
 import pytest
 
 from cluster_lab import Lab, cloud, node, one_pod_each, tolerating, workload
-from edgetwin.engine.controller_nodes import taint_rate_per_s, zone_condition
+from edgetwin.engine.controller_zones import taint_rate_per_s, zone_condition
 from edgetwin.kubernetes import EXCLUDE_DISRUPTION, Node
 from edgetwin.versions import Kubernetes, defaults
 

@@ -1,14 +1,13 @@
-"""The node lifecycle controller: who is called Unknown, who is tainted, and when that stops.
+"""The node lifecycle controller: who is called Unknown, and who gets and loses which taint.
 
-Held against facts/k3s.md, 1.1 to 1.3. It looks at all nodes in passes, five seconds from the end
-of one to the start of the next. Passes that could change nothing are not simulated: the next one
-that can is computed from the grid of the idle ones.
+Held against facts/k3s.md, 1.1 and 1.2; zones are next door, in `controller_zones`. It looks at
+all nodes in passes, five seconds from the end of one to the start of the next. Passes that could
+change nothing are not simulated: the next one that can is computed from the grid of the idle ones.
 """
 
 import heapq
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass
 
 import simpy
 
@@ -21,48 +20,10 @@ from edgetwin.engine.cluster_state import (
     NodeState,
     Stream,
 )
-from edgetwin.engine.controller_client import Client, Process, TokenBucket, Workers
+from edgetwin.engine.controller_client import Client, Process, Workers
+from edgetwin.engine.controller_zones import Zone, Zones
 from edgetwin.kubernetes import EXCLUDE_DISRUPTION
 from edgetwin.units import SECOND_US
-from edgetwin.versions import Kubernetes
-
-ZoneCondition = Literal["Normal", "PartialDisruption", "FullDisruption"]
-
-
-def zone_condition(total: int, lost: int, times: Kubernetes) -> ZoneCondition:
-    """Return the state of a zone of *total* counted nodes, *lost* of them not Ready (1.3)."""
-    if lost == total > 0:
-        return "FullDisruption"
-    if lost >= times.unhealthy_nodes_min and lost / total >= times.unhealthy_share:
-        return "PartialDisruption"
-    return "Normal"
-
-
-def taint_rate_per_s(condition: ZoneCondition, total: int, times: Kubernetes) -> float:
-    """Return how many nodes a second may be tainted in a zone of *total* nodes (1.3)."""
-    if condition == "PartialDisruption":
-        return times.secondary_rate_per_s if total > times.large_zone_nodes else 0.0
-    return times.eviction_rate_per_s
-
-
-@dataclass(slots=True, eq=False)
-class Zone:
-    """One zone: how many nodes it has and has lost, and its queue for the NoExecute taint."""
-
-    name: str
-    total: int = 0
-    """Nodes that count (1.3: not those labelled exclude-disruption)."""
-    lost: int = 0
-    """Of them, not Ready as the last pass saw them."""
-    condition: ZoneCondition = "Normal"
-    rate_per_s: float = 0.0
-    bucket: TokenBucket | None = None
-    """Limits tainting; None: never."""
-    queue: dict[str, NodeState] = field(default_factory=dict)
-    """Nodes to taint, in order."""
-    tainting: bool = False
-    """The taint loop is at work in this zone, and holds its limiter."""
-    freed: list[simpy.Event] = field(default_factory=list)
 
 
 @dataclass(slots=True, eq=False)
@@ -105,28 +66,25 @@ class NodeController:
         self._stream = Stream(state.draws.word("controller/turns"))
         self._workers = Workers(state.env, state.times.workers)
         self._lock = simpy.Resource(state.env, capacity=1)
-        self._zones: dict[str, Zone] = {}
+        self._zones = Zones(
+            state,
+            self._client,
+            self._stream,
+            on_tainted=lambda node: self._set_taints(node, no_execute=True),
+        )
         self._views: dict[str, View] = {}
         for node in state.nodes.values():
-            zone = self._zones.setdefault(node.node.zone, Zone(node.node.zone))
             counted = node.node.label(EXCLUDE_DISRUPTION) is None
-            zone.total += counted
+            zone = self._zones.add(node.node.zone, counted=counted)
             self._views[node.node.name] = View(node, zone, counted)
-        for zone in self._zones.values():
-            self._set_rate(zone, state.times.eviction_rate_per_s)
         self._unsettled: dict[str, View] = {}
         self._lost: dict[str, View] = {}
         """Nodes that the last pass saw not Ready."""
-        self._full = 0
-        """Zones in FullDisruption as of the last pass."""
         self._stopped = False
         self._turns: list[tuple[tuple[int, int], View]] | None = None
         self._turn = (0, 0)
         self._plan = 0
         self._planned_us: int | None = None
-        self._tick = 0
-        self._tick_us: int | None = None
-        self._looping = False
         self._new = restarted
         """Every node is new to a controller that has just started."""
         self._last_start_us = self._last_end_us = self._first_pass_us(restarted)
@@ -157,6 +115,7 @@ class NodeController:
         """Die: nothing of this controller happens any more."""
         self._stopped = True
         self._client.stop()
+        self._zones.stop()
 
     # What the rest of the cluster tells
 
@@ -341,7 +300,7 @@ class NodeController:
 
     def _count(self, view: View, current: Condition) -> None:
         if view.counted:
-            view.zone.lost += (current != "True") - (view.seen != "True")
+            self._zones.count(view.zone, (current != "True") - (view.seen != "True"))
         view.seen = current
         if current == "True":
             self._lost.pop(view.node.node.name, None)
@@ -351,47 +310,17 @@ class NodeController:
     # Zones
 
     def _handle_disruption(self) -> Process:
-        """Set each zone's rate by its state; stop and sweep if no node at all is left (1.3)."""
-        zones = [zone for zone in self._zones.values() if zone.total]
-        found = {zone.name: zone_condition(zone.total, zone.lost, self._times) for zone in zones}
-        all_full = all(each == "FullDisruption" for each in found.values())
-        was_full = self._full == len(zones)
-        if all_full and was_full:
+        """Judge the zones; if no node at all is left, take all NoExecute taints back (1.3)."""
+        judgement = self._zones.judge()
+        if judgement is None:
             return
-        if all_full:
+        if judgement.entering:
             for view in sorted(self._views.values(), key=lambda view: view.turn):
                 yield from self._mark_reachable(view)
-        elif was_full:
+        elif judgement.leaving:
             for view in self._views.values():
                 view.probe_us = self._state.now
-        for zone in zones:
-            condition = found[zone.name]
-            if all_full:
-                yield from self._change_rate(zone, 0.0)
-            elif was_full or zone.condition != condition:
-                rate = taint_rate_per_s(condition, zone.total, self._times)
-                yield from self._change_rate(zone, rate)
-            if zone.condition != condition:
-                self._state.event(f"zone/{zone.name}", condition, "")
-            self._full += (condition == "FullDisruption") - (zone.condition == "FullDisruption")
-            zone.condition = condition
-
-    def _change_rate(self, zone: Zone, rate_per_s: float) -> Process:
-        """Swap the limiter; whoever is tainting in the zone holds it until done."""
-        while zone.tainting:
-            freed = self._env.event()
-            zone.freed.append(freed)
-            yield freed
-        if rate_per_s != zone.rate_per_s:
-            waiting = zone.bucket is None or zone.bucket.wait_us(self._state.now) > 0
-            self._set_rate(zone, rate_per_s)
-            if zone.bucket is not None and waiting:
-                zone.bucket.drain(self._state.now)
-            self._wake()
-
-    def _set_rate(self, zone: Zone, rate_per_s: float) -> None:
-        zone.rate_per_s = rate_per_s
-        zone.bucket = TokenBucket(rate_per_s, 1) if rate_per_s > 0 else None
+        yield from self._zones.settle(judgement)
 
     # Taints
 
@@ -447,70 +376,12 @@ class NodeController:
                 yield self._client.write()
                 self._set_taints(view.node, no_execute=False)
             view.queued = False
-            view.zone.queue.pop(view.node.node.name, None)
+            self._zones.unqueue(view.zone, view.node)
 
     def _queue_no_execute(self, view: View) -> None:
-        name = view.node.node.name
         if not self._tainted_at_start(view.node):
             view.queued = False
-            view.zone.queue.pop(name, None)
+            self._zones.unqueue(view.zone, view.node)
         if not view.queued:
             view.queued = True
-            view.zone.queue[name] = view.node
-            self._wake()
-
-    # The NoExecute loop
-
-    def _wake(self) -> None:
-        """Have the taint loop look at the queues at its next tick that can do something."""
-        if self._looping or self._stopped:
-            return
-        if self._tick_us is not None and self._tick_us <= self._state.now + (
-            self._times.taint_loop_us
-        ):
-            return
-        waits_us = [
-            zone.bucket.wait_us(self._state.now)
-            for zone in self._zones.values()
-            if zone.queue and zone.bucket is not None
-        ]
-        if not waits_us:
-            self._tick_us = None
-            return
-        if self._tick_us is not None and self._tick_us <= self._state.now + min(waits_us):
-            return
-        phase_us = self._stream.word() % self._times.taint_loop_us
-        steps_us = min(waits_us) // self._times.taint_loop_us * self._times.taint_loop_us
-        self._tick_us = self._state.now + steps_us + phase_us
-        self._tick += 1
-        tick = self._tick
-        self._state.later(steps_us + phase_us, lambda: self._look(tick))
-
-    def _look(self, tick: int) -> None:
-        if tick == self._tick and not self._stopped and self._tick_us is not None:
-            self._tick_us = None
-            self._looping = True
-            self._env.process(self._taint_loop())
-
-    def _taint_loop(self) -> Process:
-        """Go over the zones in no particular order and taint whom their limiters let pass."""
-        zones = [zone for zone in self._zones.values() if zone.queue]
-        for zone in sorted(zones, key=lambda _: self._stream.word()):
-            yield from self._taint_zone(zone)
-        self._looping = False
-        self._wake()
-
-    def _taint_zone(self, zone: Zone) -> Process:
-        zone.tainting = True
-        while zone.queue and zone.bucket is not None and not zone.bucket.wait_us(self._state.now):
-            zone.bucket.reserve(self._state.now)
-            name, node = next(iter(zone.queue.items()))
-            if node.ready != "True":
-                yield self._client.read()
-                yield self._client.write()
-                self._set_taints(node, no_execute=True)
-            zone.queue.pop(name, None)
-        zone.tainting = False
-        freed, zone.freed = zone.freed, []
-        for event in freed:
-            event.succeed()
+            self._zones.queue(view.zone, view.node)
