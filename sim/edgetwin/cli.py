@@ -16,7 +16,9 @@ from types import ModuleType
 from edgetwin import __version__
 from edgetwin.errors import ScenarioError, UsageError, did_you_mean
 
-COMMANDS = ("check", "run", "report", "trace", "policy", "profile", "init", "schema")
+COMMANDS = (
+    "check", "run", "report", "trace", "policy", "anomalies", "profile", "init", "schema",
+)  # fmt: skip
 """In the order in which a newcomer needs them."""
 
 WRONG_INPUT, BUG, INTERRUPTED = 2, 70, 130
