@@ -68,7 +68,7 @@ def _about(words: Sequence[str]) -> int:
     if words[:1] == ["--version"]:
         print(f"edgetwin {__version__}")
         return 0
-    lines = "\n".join(f"  {name:<9} {_module(name).HELP}" for name in COMMANDS if _exists(name))
+    lines = "\n".join(f"  {name:<10} {_module(name).HELP}" for name in COMMANDS if _exists(name))
     print(
         "usage: edgetwin COMMAND ...\n\n"
         "Tells, before anything is deployed, whether K3s edge sites keep serving while they are\n"

@@ -61,9 +61,9 @@ def convergence(terms: Terms, storm: Storm) -> Verdict | None:
     order = np.flatnonzero(waiting)[np.argsort(-took[waiting], kind="stable")]
     evidence = [
         Evidence(
-            what=f"us from heal until {int(backlog[row]):,} writes had arrived"
+            what=f"from the heal until {int(backlog[row]):,} writes had arrived"
             if done[row]
-            else f"us after the heal {int(backlog[row]):,} writes still waited",
+            else f"after the heal {int(backlog[row]):,} writes still waited",
             number=int(took[row]),
             site=storm.sites[site[row]],
             start_us=int(heal[row]),

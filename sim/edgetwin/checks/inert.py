@@ -40,5 +40,7 @@ def inert_faults(storm: Storm) -> str | None:
         us = duration_text(int(units.offline_us[silent].sum()))
         parts.append(f"{quiet:,} ({us} offline) met no request and held no write back")
     if hidden:
-        parts.append(f"{hidden:,} never held their site offline (another fault or a spare uplink)")
+        parts.append(
+            f"{hidden:,} never held their site offline (a UPS, another fault or a spare uplink)"
+        )
     return f"{text} {'; '.join(parts)}"

@@ -40,7 +40,7 @@ def policy_latency(terms: Terms, storm: Storm) -> Verdict | None:
         target=target,
         unit="us",
         evidence=tuple(
-            Evidence(what=f"us, dearest of {policy[row]} {revision[row]}", number=float(cost[row]))
+            Evidence(what=f"dearest of {policy[row]} {revision[row]}", number=float(cost[row]))
             for row in order[:EVIDENCE_ROWS_MAX].tolist()
         ),
         details={"decisions": total, "distinct": distinct, "cost_us_mean": average},

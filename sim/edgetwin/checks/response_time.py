@@ -55,7 +55,7 @@ def response_time(terms: Terms, storm: Storm) -> Verdict | None:
         unit="us",
         evidence=tuple(
             Evidence(
-                what="p99 of answers, in us",
+                what="p99 of answers",
                 number=int(p99[site]),
                 site=storm.sites[site],
                 start_us=0,

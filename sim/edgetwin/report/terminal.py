@@ -148,7 +148,7 @@ def _check(report: Report, verdict: Verdict, color: bool) -> list[str]:
     lines = [line, *_reasons(verdict)]
     if verdict.result is not Result.PASS:
         for piece in verdict.evidence[:EVIDENCE_MAX]:
-            lines += _indented(_evidence_text(report, piece), 2)
+            lines += _indented(_evidence_text(report, piece, verdict.unit), 2)
     return lines
 
 
@@ -177,14 +177,18 @@ def _indented(text: str, more: int = 0) -> list[str]:
     return _wrapped(text, INDENT + 1 + more, " " * (INDENT + more))
 
 
-def _evidence_text(report: Report, piece: Evidence) -> str:
+def _evidence_text(report: Report, piece: Evidence, unit: str) -> str:
+    """Say where, when and how much; a shortage says its numbers itself."""
     when = ""
     if piece.start_us is not None and piece.start_us > 0:
         when = report.instant(piece.start_us).replace("T", " ").removesuffix("Z")
         if piece.end_us is not None:
             when += f" +{duration_text(piece.end_us - piece.start_us)}"
-    number = f"{piece.number:,.0f}" if piece.number >= 10 else f"{piece.number:,.3g}"
-    return "  ".join(part for part in (piece.site, when, f"{number} {piece.what}") if part)
+    if unit == "us":
+        what = f"{duration_text(round(piece.number))} {piece.what}"
+    else:
+        what = piece.what if unit == "shortages" else f"{piece.number:,} {piece.what}"
+    return "  ".join(part for part in (piece.site, when, what) if part)
 
 
 def _value(value: float | int | None, unit: str) -> str:
