@@ -112,5 +112,8 @@ def detect(source: Source) -> Importer:
     for importer in IMPORTERS:
         if importer.recognises(source):
             return importer
+    if source.looks_like_json:
+        # Where it is no JSON after all, this says where it breaks off.
+        _ = source.json
     known = ", ".join(importer.NAME for importer in IMPORTERS)
     raise source.wrong(0, "not a format that is known", f"say which with --format: {known}")

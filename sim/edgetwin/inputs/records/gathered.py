@@ -282,22 +282,22 @@ class Gathered:
         """Return the window: as told, as watched, or as spanned by the outages themselves."""
         if self.options.window_us:
             return self.options.window_us
-        if self._watched:
-            low, high = self._watched
-            if self._spanned:
-                low, high = min(low, self._spanned[0]), max(high, self._spanned[1])
-            return low, max(high, low + 1)
-        if not self._spanned:
+        spans = [span for span in (self._watched, self._spanned) if span]
+        if not spans:
             raise ScenarioError(
                 [Problem("the export", 0, "", "it holds no time at all", "say --window START/END")]
             )
-        low, high = self._spanned
-        high = max(high, self._until or high)
-        self.note(
-            f"no window given: from the first outage to the end of the last, "
-            f"{duration_text(high - low)}; rates need the true one (--window START/END)"
-        )
-        return low, max(high, low + 1)
+        low = min(span[0] for span in spans)
+        high = max(self._until or 0, *(span[1] for span in spans), low + 1)
+        # An outage that is open at the last instant was seen down there, and no longer.
+        open_since = (outage.start_us for outage in self._outages if outage.end_us is None)
+        high = max([high, *(start + 1 for start in open_since)])
+        if not self._watched:
+            self.note(
+                f"no window given: from the first outage to the end of the last, "
+                f"{duration_text(high - low)}; rates need the true one (--window START/END)"
+            )
+        return low, high
 
 
 def _clipped(outage: Outage, window: tuple[int, int], told: bool) -> Outage | None:

@@ -15,14 +15,15 @@ WHAT = "one time a line (epoch or ISO); silence of more than two usual steps is 
 
 def recognises(source: Source) -> bool:
     lines = [line.strip() for line in source.head.splitlines()[:50] if line.strip()]
-    if len(lines) > 1 and not lines[0][0].isdigit():
-        lines = lines[1:]
-    whole = lines[:-1] if len(lines) > 2 else lines
-    return len(whole) > 1 and all(
-        (line.isdigit() and len(line) >= 10) or (line[:2] in ("19", "20") and "," not in line
-         and ";" not in line and "\t" not in line)
-        for line in whole
-    )  # fmt: skip
+    beats = sum(map(_is_time, lines))
+    # A heading, a line that is cut off by the head's end, and one that is damaged.
+    return beats > 1 and beats >= len(lines) - 3 and beats >= 0.6 * len(lines)
+
+
+def _is_time(line: str) -> bool:
+    if line.isdigit():
+        return len(line) >= 10
+    return line[:2] in ("19", "20") and not set(line) & set(",;\t|")
 
 
 def take(sources: Sequence[Source], options: Options, gathered: Gathered) -> None:

@@ -81,7 +81,7 @@ def _operator(source: Source) -> Iterator[Row]:
     rows = list(_fields(source))
     ends = Counter(row["end time"] for _, row in rows)
     for line, row in rows:
-        site = f"{row['operator']}/{row['region']}"
+        site = f"{row['operator']}/{row['region']}".rstrip("/")
         start, end, letters, error = row["start time"], row["end time"], "", "60"
         bulk = ends[end] >= BULK_ROWS
         if not end or bulk or _before(end, start):

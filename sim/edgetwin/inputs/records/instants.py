@@ -24,7 +24,6 @@ RELATIVE_S_MAX = 100_000_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NUMBER = re.compile(r"[+-]?\d+(?:\.\d*)?(?:[eE][+-]?\d+)?")
 _OFFSET = re.compile(r"([+-])(\d{2}):?(\d{2})")
-_HAS_ZONE = re.compile(r"(?:[Zz]|[+-]\d{2}:?(?:\d{2})?)$")
 _DATE = re.compile(
     r"(\d{1,2})([./-])(\d{1,2})\2(\d{4})"
     r"(?:[ T,]+(\d{1,2}):(\d{2})(?::(\d{2})(?:\.(\d{1,6})\d*)?)?)?\s*([ap]m)?",
@@ -123,6 +122,14 @@ def _placed_us(instant: datetime, text: str, zone: tzinfo | None) -> int:
     return us
 
 
+def _is_zoneless(text: str) -> bool:
+    """Tell whether *text* is a time, but not of which zone."""
+    try:
+        return datetime.fromisoformat(text).tzinfo is None
+    except ValueError:
+        return False
+
+
 class Clock:
     """How the times of one file are written: decided over all of them, then applied to each."""
 
@@ -147,7 +154,7 @@ class Clock:
                 zoneless += 1
             else:
                 forms["iso"] += 1
-                zoneless += not _HAS_ZONE.search(text)
+                zoneless += _is_zoneless(text)
         self.form = forms.most_common(1)[0][0] if forms else "iso"
         self.unit = numbers.most_common(1)[0][0] if numbers else "s"
         self.relative = self.form == "number" and self.unit == "relative"

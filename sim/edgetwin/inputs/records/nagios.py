@@ -50,6 +50,7 @@ def take(sources: Sequence[Source], options: Options, gathered: Gathered) -> Non
                 gathered.reject(source, number, "", found, "UP, DOWN or UNREACHABLE; SOFT or HARD")
                 continue
             lines.setdefault(parts[0], []).append((at_us, state, hard, match[2] != "HOST ALERT"))
+            gathered.watched(at_us, at_us)
     dropped = 0
     for host in sorted(lines):
         changes, soft = _changes(sorted(lines[host], key=lambda line: line[0]), options.soft)

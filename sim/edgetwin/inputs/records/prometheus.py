@@ -46,6 +46,7 @@ def take(sources: Sequence[Source], options: Options, gathered: Gathered) -> Non
                 except (ValueError, TypeError, IndexError) as fault:
                     gathered.reject(source, 0, f"{place}.values[{n}]", str(fault))
     if not sighted:
+        gathered.raise_if_wrong()
         raise sources[0].wrong(0, "the query gave no series", "check the query and its window")
     # One step for all, so that a series with a single sample has one too.
     step = options.step_us or min(

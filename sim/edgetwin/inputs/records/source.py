@@ -54,7 +54,9 @@ class Source:
 
     @property
     def looks_like_json(self) -> bool:
-        return self.head.lstrip()[:1] in ("{", "[")
+        """Whether it is JSON, or a JSON object a line whose first line may be damaged."""
+        second = self.head.lstrip().partition("\n")[2].lstrip()
+        return self.head.lstrip()[:1] in ("{", "[") or second.startswith('{"')
 
     @cached_property
     def json(self) -> Any:
@@ -69,11 +71,7 @@ class Source:
         except orjson.JSONDecodeError:
             pass
         lines = [(n, line) for n, line in enumerate(self.text.splitlines(), 1) if line.strip()]
-        try:
-            first = orjson.loads(lines[0][1]) if len(lines) > 1 else None
-        except orjson.JSONDecodeError:
-            first = None
-        if not isinstance(first, dict):
+        if len(lines) < 2 or not any(_is_object(line) for _, line in lines[:5]):
             try:
                 json.loads(self.text)
             except (json.JSONDecodeError, RecursionError) as fault:
@@ -128,6 +126,16 @@ class Source:
     def wrong(self, line: int, found: str, remedy: str, place: str = "") -> ScenarioError:
         """Return the error that says what is wrong with this file as a whole."""
         return ScenarioError([Problem(self.name, line, place, found, remedy)])
+
+
+def _is_object(line: str) -> bool:
+    """Tell whether *line* is a JSON object by itself."""
+    import orjson
+
+    try:
+        return isinstance(orjson.loads(line), dict)
+    except orjson.JSONDecodeError:
+        return False
 
 
 class NumberedObjects(list[tuple[int, Any]]):
