@@ -65,6 +65,25 @@ def test_a_check_ends_in_its_verdict_and_the_saved_history_says_the_same(shop, t
     assert checked["sites"] == reported["sites"]
 
 
+def test_pandas_finds_in_the_saved_history_what_the_check_said(shop, tmp_path, capsys):
+    pytest.importorskip("pandas", reason="pandas is not installed")
+    from recompute_availability import availability
+
+    main(["check", str(shop), *SMALL, "--save", str(tmp_path / "run"), "-o", "json",
+          "--set", "outages.duration=60d"])  # fmt: skip
+    sites = json.loads(capsys.readouterr().out)["sites"]
+
+    again = availability(tmp_path / "run")
+    assert len(again) == len(sites) == 3
+    assert again["issued_offline"].sum() > 0
+    for site in sites:
+        row = again.loc[site["site"]]
+        assert row["issued"] == site["requests"]
+        assert row["availability"] == site["availability_share"]
+        if row["issued_offline"]:
+            assert row["offline_availability"] == site["offline_availability_share"]
+
+
 @pytest.mark.parametrize("span", ["1s", "7s", "1m", "1h"])
 def test_neither_hash_seed_nor_process_nor_block_span_changes_a_result(shop, span):
     (shop / "sites.csv").unlink()
