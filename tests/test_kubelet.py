@@ -284,21 +284,51 @@ def test_the_runtime_class_of_the_seed_does_not_exist_in_k3s():
     ]
 
 
-def test_an_image_that_nobody_uses_is_collected_when_the_disk_is_above_its_mark():
+def disk_full_of_images(old: bool) -> Lab:
+    """Return a lab whose one node has an image of 1 GB in use and, if asked, one that is not."""
     small = node("n0", disk_bytes=10_000_000_000)
-    spec = cloud((small,), workload("Deployment", "web", image="app:1"),
-                 image_bytes=(("app:1", 100_000_000), ("old:1", 400_000_000)))  # fmt: skip
-    lab = Lab(spec).run(10)
-    lab.cluster.delete(lab.cluster.believed("web")[0])
-    lab.run(20)
+    apps = [workload("Deployment", "web", image="app:1")]
+    if old:
+        apps.append(workload("Pod", "once", image="old:1"))
+    sizes = (("app:1", 400_000_000), ("old:1", 400_000_000))
+    lab = Lab(cloud((small,), *apps, image_bytes=sizes)).run(10)
+    if old:
+        lab.cluster.delete(lab.cluster.believed("once")[0])
+    return lab.run(200)
 
-    before = lab.cluster.free_bytes("n0")
-    lab.cluster.disk("n0", 8_600_000_000)
-    lab.run(400)
 
-    # The image of the running Pod stays, whatever the disk says.
+def test_an_image_that_nobody_uses_is_collected_when_the_disk_is_above_its_mark():
+    lab = disk_full_of_images(old=True)
+
+    lab.cluster.disk("n0", 6_600_000_000)
+    lab.run(520)
+
+    assert [detail for _, _, what, detail in lab.story if what == "image collected"] == ["old:1"]
+    assert lab.cluster.free_bytes("n0") == 2_400_000_000
+
+
+def test_an_image_in_use_stays_whatever_the_disk_says():
+    lab = disk_full_of_images(old=False)
+
+    lab.cluster.disk("n0", 8_000_000_000)
+    lab.run(1200)
+
     assert not lab.times("image collected")
-    assert lab.cluster.free_bytes("n0") == before - 8_600_000_000
+
+
+def test_a_pod_evicted_while_cut_is_replaced_only_after_the_heal():
+    small = (node("n0", disk_bytes=10_000_000_000), node("n1"))
+    lab = Lab(cloud(small, workload("Deployment", "web"), at={"web": ("n0",)}))
+    lab.cut(50, "n0", until_s=300).at(100, lambda: lab.cluster.disk("n0", 9_800_000_000))
+    lab.run(299)
+
+    assert lab.times("Evicted")
+    assert not lab.times("created")
+
+    lab.run(420)
+
+    assert lab.names("created") == ["pod/web-1"]
+    assert [at for _, at in lab.cluster.running("web")] == ["n1"]
 
 
 def test_below_five_percent_of_free_disk_pods_are_evicted_and_their_node_is_tainted():

@@ -318,15 +318,26 @@ def distance(one: list[float], other: list[float]) -> float:
 
 
 def nearest(recording: Recording, replays: list[Events]) -> Events:
-    """Return the replay whose Unknowns are nearest to the recording's.
+    """Return the replay nearest to the recording: in its Unknowns, and in how many were tainted.
 
-    The order of nodes within a pass is random, in the model as in the real controller, so of
-    several draws of it one is compared; all of them say how likely a race is.
+    The order of nodes within a pass and the race before a stop are random, in the model as in the
+    real controller, so of several draws one is compared; all of them say how likely a race is.
     """
-    wanted = recording.instants().get("node Unknown", [])
-    return min(
-        replays, key=lambda each: distance(wanted, to_instants(each).get("node Unknown", []))
-    )
+    real = recording.instants()
+
+    def miss(events: Events) -> float:
+        ours = to_instants(events)
+        unlike = sum(abs(len(real.get(kind, [])) - len(ours.get(kind, []))) for kind in RACED)
+        apart = distance(real.get("node Unknown", []), ours.get("node Unknown", []))
+        return apart + UNLIKE_S * unlike
+
+    return min(replays, key=miss)
+
+
+RACED = ("+NoExecute", "Pod deletion")
+
+UNLIKE_S = 0.1
+"""What a node tainted or not weighs beside seconds of difference. Chosen."""
 
 
 def at_share(times: list[float], share: float) -> float:

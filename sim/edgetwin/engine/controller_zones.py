@@ -91,6 +91,8 @@ class Zones:
         """Zones with a node that counts."""
         self._wholly_lost = 0
         """Of them, without a Ready node."""
+        self._waiting: dict[str, Zone] = {}
+        """Zones whose queue is not empty."""
         self._changed: dict[str, Zone] = {}
         """Zones whose count has changed since the last pass."""
         self._tick = 0
@@ -172,11 +174,14 @@ class Zones:
     def queue(self, zone: Zone, node: NodeState) -> None:
         """Have *node* tainted when its turn in *zone* comes."""
         zone.queue[node.node.name] = node
+        self._waiting[zone.name] = zone
         self._wake()
 
     def unqueue(self, zone: Zone, node: NodeState) -> None:
         """Take *node* out of the queue; a taint that is being written is written all the same."""
         zone.queue.pop(node.node.name, None)
+        if not zone.queue:
+            self._waiting.pop(zone.name, None)
 
     def _wake(self) -> None:
         """Have the taint loop look at the queues at its next tick that can do something."""
@@ -188,8 +193,8 @@ class Zones:
             return
         waits_us = [
             zone.bucket.wait_us(self._state.now)
-            for zone in self._zones.values()
-            if zone.queue and zone.bucket is not None
+            for zone in self._waiting.values()
+            if zone.bucket is not None
         ]
         if not waits_us:
             self._tick_us = None
@@ -211,8 +216,7 @@ class Zones:
 
     def _taint_loop(self) -> Process:
         """Go over the zones in no particular order and taint whom their limiters let pass."""
-        zones = [zone for zone in self._zones.values() if zone.queue]
-        for zone in sorted(zones, key=lambda _: self._stream.word()):
+        for zone in sorted(self._waiting.values(), key=lambda _: self._stream.word()):
             yield from self._taint_zone(zone)
         self._looping = False
         self._wake()
@@ -221,12 +225,12 @@ class Zones:
         zone.tainting = True
         while zone.queue and zone.bucket is not None and not zone.bucket.wait_us(self._state.now):
             zone.bucket.reserve(self._state.now)
-            name, node = next(iter(zone.queue.items()))
+            node = next(iter(zone.queue.values()))
             if node.ready != "True":
                 yield self._client.read()
                 yield self._client.write()
                 self._on_tainted(node)
-            zone.queue.pop(name, None)
+            self.unqueue(zone, node)
         zone.tainting = False
         freed, zone.freed = zone.freed, []
         for event in freed:
