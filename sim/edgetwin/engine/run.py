@@ -26,6 +26,7 @@ from edgetwin.engine.world import Component, World
 from edgetwin.errors import UsageError
 from edgetwin.history import History, Recorder, merged
 from edgetwin.model import Scenario
+from edgetwin.terms import stored, terms_of
 
 BLOCK_REQUESTS = 1 << 17
 """Requests that one window draws. Chosen: their columns stay within a shared cache of some 32 MB,
@@ -237,7 +238,7 @@ def _meta(scenario: Scenario, seed: int, reading: str, storm: Replay) -> Mapping
         "start_epoch_us": storm.start_epoch_us,
         "storm_end_us": storm.storm_end_us,
         "end_us": storm.end_us,
-        "topology": scenario.topology.model_dump(mode="json", by_alias=True),
+        "terms": stored(terms_of(scenario)),
         "outages_recorded": len(scenario.record.outages),
         "outages_replayed": storm.count,
     }
