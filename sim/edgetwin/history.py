@@ -220,7 +220,7 @@ class History:
         for column, values in self.tables[table].items():
             if SCHEMA[table][column][0].startswith("names:"):
                 labels = self.names[_vocabulary(table, column)]
-                columns[column] = pandas.Categorical.from_codes(values, list(labels))
+                columns[column] = pandas.Categorical.from_codes(values, pandas.Index(labels))
             else:
                 columns[column] = values
         return pandas.DataFrame(columns)
@@ -397,7 +397,8 @@ def merged(parts: Sequence[History], meta: Mapping[str, Any]) -> History:
 def _recoded(values: NDArray[Any], old: Sequence[str], new: Sequence[str]) -> NDArray[np.int32]:
     where = {name: code for code, name in enumerate(new)}
     codes = np.array([*(where[name] for name in old), -1], dtype=np.int32)
-    return codes[values]
+    recoded: NDArray[np.int32] = codes[values]
+    return recoded
 
 
 def _dtype(kind: str) -> str:

@@ -31,7 +31,7 @@ def close(world: World) -> None:
                 "drains",
                 site=control.name,
                 heal_us=drain.heal_us,
-                backlog_writes=int(drain.backlog.sum()),
+                backlog_writes=drain.backlog_writes,
                 backlog_bytes=drain.backlog_bytes,
                 first_session_us=drain.first_session_us,
                 drained_us=drain.drained_us,

@@ -68,7 +68,9 @@ class Meetings:
     def _ticks(self, start_us: int, end_us: int) -> NDArray[np.int64]:
         first = -(-(start_us - self.phase_us) // self.interval_us)
         last = -(-(end_us - self.phase_us) // self.interval_us)
-        return self.phase_us + np.arange(first, last, dtype=np.int64) * self.interval_us
+        ticks: NDArray[np.int64] = np.arange(first, last, dtype=np.int64) * self.interval_us
+        ticks += self.phase_us
+        return ticks
 
 
 @dataclass(frozen=True)

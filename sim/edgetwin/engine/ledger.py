@@ -25,7 +25,8 @@ BINS = 36 << _SUB_BITS
 def latency_bin(latency_us: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return the bin of each latency: the exponent and the top six bits of its mantissa."""
     bits = np.maximum(latency_us, 1).astype(np.float64).view(np.int64)
-    return np.minimum((bits >> _SHIFT) - _ONE, BINS - 1)
+    bins: NDArray[np.int64] = np.minimum((bits >> _SHIFT) - _ONE, BINS - 1)
+    return bins
 
 
 def bin_edges_us() -> NDArray[np.int64]:
@@ -85,7 +86,7 @@ class Ledger:
         self.offline_of_span[row] = state.offline
 
     def add(
-        self, span: NDArray[np.int64], request_class: NDArray[np.integer],
+        self, span: NDArray[np.int64], request_class: NDArray[np.integer] | int,
         field: NDArray[np.integer] | int, count: NDArray[np.int64] | int = 1,
     ) -> None:  # fmt: skip
         """Add *count* to a field of (span, class), row by row."""

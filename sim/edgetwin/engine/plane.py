@@ -175,8 +175,8 @@ class Plane:
     def calm(self) -> NDArray[np.bool_]:
         """Say at which sites no request of this window can change a state."""
         calm = np.ones(self.component.size, dtype=np.bool_)
-        for service in self.services:
-            if service.rules.killed_over < service.rules.in_pod_max:
+        for each_service in self.services:
+            if each_service.rules.killed_over < each_service.rules.in_pod_max:
                 calm[:] = False
         bytes_max = np.zeros(self.component.size, dtype=np.int64)
         for number, one in enumerate(self.classes):
@@ -528,8 +528,8 @@ class Plane:
                 row, end, issued = row[mine], end[mine], issued[mine]
             self._position[number][row] = end
             span = self.books.span[self.classes[number].sites[row]]
-            self.books.add(span, np.int64(number), ledger.ISSUED, issued)
-            self.books.add(span, np.int64(number), ledger.ATTEMPTS, issued)
+            self.books.add(span, number, ledger.ISSUED, issued)
+            self.books.add(span, number, ledger.ATTEMPTS, issued)
         waiting = self.waiting[plan.service]
         if waiting["site"].size:
             gone = self._is_due(waiting, sites)
@@ -787,7 +787,8 @@ class Plane:
 
     def asked_by_table(self, number: int) -> NDArray[np.int64]:
         """Return how often a class's tables gave each verdict, shape (tables, VERDICTS)."""
-        return self.asked.reshape(-1, _TABLES_MAX, VERDICTS)[number]
+        asked: NDArray[np.int64] = self.asked.reshape(-1, _TABLES_MAX, VERDICTS)[number]
+        return asked
 
     # -- columns ---------------------------------------------------------------------------
 
@@ -795,8 +796,10 @@ class Plane:
         """Say whose clients try again: what failed, or had no answer before its timeout."""
         request_class = rows["request_class"]
         timed_out = rows["finish_us"] - rows["arrival_us"] > self._timeout_us[request_class]
-        failed = (outcome > ledger.LATE) | ((outcome == ledger.LATE) & timed_out)
-        return failed & (self._attempt(rows) < self._retries[request_class])
+        failed: NDArray[np.bool_] = outcome > ledger.LATE
+        failed |= (outcome == ledger.LATE) & timed_out
+        failed &= self._attempt(rows) < self._retries[request_class]
+        return failed
 
     def _again_us(self, part: _Part) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return which rows of a part would be tried again, and when, before `_until_us`."""
@@ -885,7 +888,8 @@ class Plane:
             return np.ones(site.shape, dtype=np.bool_)
         chosen = np.zeros(self.component.size, dtype=np.bool_)
         chosen[sites] = True
-        return chosen[site]
+        among: NDArray[np.bool_] = chosen[site]
+        return among
 
     def _is_due(self, rows: dict[str, Column], sites: NDArray[np.int64]) -> NDArray[np.bool_]:
         due = self._among(rows, sites)
@@ -900,7 +904,8 @@ class Plane:
 
 def _served(verdict: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Say which requests are allowed, rightly (0) or wrongly (4)."""
-    return (verdict & 3) == ALLOW
+    served: NDArray[np.bool_] = (verdict & 3) == ALLOW
+    return served
 
 
 def chosen_keys(words: NDArray[np.uint64], keys: NDArray[np.float64] | int) -> NDArray[np.int64]:

@@ -168,8 +168,9 @@ def durations_us(law: Law, words: Words) -> Times:
         return scaled(words >> np.uint64(32), law.max_us - law.min_us + 1) + law.min_us
     assert law.median_us is not None
     assert law.sigma is not None
-    values = np.exp(law.sigma * _normal()) * law.median_us
-    return np.rint(values).astype(np.int64)[words >> np.uint64(48)]
+    values = np.rint(np.exp(law.sigma * _normal()) * law.median_us).astype(np.int64)
+    drawn: Times = values[words >> np.uint64(48)]
+    return drawn
 
 
 def scaled(high: Words, count: int | NDArray[np.int64]) -> NDArray[np.int64]:

@@ -184,4 +184,5 @@ class Store:
         """Return what one write of each class adds to the volume."""
         if not self.classes:
             return np.zeros(write_class.shape, dtype=np.int64)
-        return self._disk_bytes[write_class]
+        each: NDArray[np.int64] = self._disk_bytes[write_class]
+        return each

@@ -51,7 +51,7 @@ class Drain:
     """What a heal left to be sent, and how that ended."""
 
     heal_us: int
-    backlog: NDArray[np.int64] | None = None
+    backlog_writes: int = 0
     backlog_bytes: int = 0
     first_session_us: int = -1
     target: NDArray[np.int64] | None = None
@@ -141,7 +141,9 @@ class Outbox:
             return
         pending = self._pending()
         self.drains.append(
-            Drain(since_us, pending, int(pending @ self._wire_bytes), target=self._stored())
+            Drain(
+                since_us, int(pending.sum()), int(pending @ self._wire_bytes), target=self._stored()
+            )
         )
         self._at_tick()
 
@@ -193,10 +195,14 @@ class Outbox:
         self._deliver(session, int(session.pending.sum()))
         self.meetings.sessions.append(session.start_us)
         drain = self.drains[-1] if self.drains else None
-        if drain and drain.drained_us < 0 and drain.target is not None:
-            if bool((self._gone() >= drain.target)[self._synced].all()):
-                drain.drained_us = int(self._env.now)
-                self._changed("drained", f"{int(session.pending.sum())} writes in the last session")
+        if (
+            drain
+            and drain.drained_us < 0
+            and drain.target is not None
+            and bool((self._gone() >= drain.target)[self._synced].all())
+        ):
+            drain.drained_us = int(self._env.now)
+            self._changed("drained", f"{int(session.pending.sum())} writes in the last session")
         waiting = int(self._pending().sum())
         if waiting >= self._rules.batch_writes_max:
             self._start()
@@ -219,10 +225,12 @@ class Outbox:
     # -- counting --------------------------------------------------------------------------
 
     def _stored(self) -> NDArray[np.int64]:
-        return self._store.stored[self._site].copy()
+        stored: NDArray[np.int64] = self._store.stored[self._site].copy()
+        return stored
 
     def _gone(self) -> NDArray[np.int64]:
-        return self._store.delivered[self._site] + self._store.lost[self._site]
+        gone: NDArray[np.int64] = self._store.delivered[self._site] + self._store.lost[self._site]
+        return gone
 
     def _pending(self) -> NDArray[np.int64]:
         self._store.count_losses(self._site)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 import simpy
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from edgetwin import profiles, versions
 from edgetwin.engine.agent import Agent, AgentSettings
 from edgetwin.engine.cluster import Cluster, ClusterSpec
+from edgetwin.engine.cluster_state import ControlPlane
 from edgetwin.engine.conflicts import Clocks, Contention
 from edgetwin.engine.decisions import NO_BUNDLE, Decisions
 from edgetwin.engine.ledger import Ledger
@@ -265,7 +266,7 @@ class World:
         for control in self.controls:
             control.foresee(self.end_us)
 
-    def _plane_of(self, kind: str) -> str:
+    def _plane_of(self, kind: str) -> ControlPlane:
         return self.topology.sites[kind].control_plane
 
     def _phase_us(self, name: str) -> int:
@@ -302,9 +303,9 @@ class World:
             )
             cluster = Cluster(
                 component.env, spec, named(self.draws, f"cluster/{name}"),
-                start_us=lambda w, n, c, env=component.env: self._start_us(env, w, n, c),
+                start_us=partial(self._start_us, component.env),
                 on_endpoints=self._on_endpoints,
-                on_event=lambda e, k, d, env=component.env, own=name: self._on_event(env, own, e, k, d),
+                on_event=partial(self._on_event, component.env, name),
             )  # fmt: skip
             for number in component.sites:
                 self.controls[number].cluster = cluster
@@ -390,20 +391,20 @@ class World:
                 draw = named(self.draws, f"agent/{control.name}/{name}")
                 agent = Agent(
                     control.env, settings, draw,
-                    activate=lambda revision, c=control, p=name: c.activated(p, revision),
-                    on_event=lambda kind, detail, c=control, p=name: c.event(f"policy/{p}", kind, detail),
+                    activate=partial(control.activated, name),
+                    on_event=partial(control.event, f"policy/{name}"),
                     holds="0",
                 )  # fmt: skip
                 control.agents[name] = agent
                 for number, release in enumerate(policy.releases[1:], start=1):
                     if release.at_us < self.end_us:
                         control.env.timeout(release.at_us).callbacks.append(
-                            lambda _, a=agent, n=number, s=sizes[number], c=control: self._release(
-                                c, a, n, s
-                            )
+                            partial(self._release, control, agent, number, sizes[number])
                         )
 
-    def _release(self, control: SiteControl, agent: Agent, number: int, size: int) -> None:
+    def _release(
+        self, control: SiteControl, agent: Agent, number: int, size: int, _: simpy.Event
+    ) -> None:
         agent.release(str(number), size_bytes=size, packed_bytes=size)
         control.touch()
 
@@ -423,7 +424,7 @@ class World:
                     sync.batch_writes_max, sync.bandwidth_share,
                 ),
                 load, control.link, control.at_the_end,
-                lambda kind, detail, c=control: c.event("sync", kind, detail),
+                partial(control.event, "sync"),
             )  # fmt: skip
 
     def _contended(self) -> None:
@@ -564,7 +565,8 @@ def key_law(keys: Keys) -> NDArray[np.float64] | int:
         return keys.count
     weight = np.arange(1, keys.count + 1, dtype=np.float64) ** -keys.exponent
     shares = np.cumsum(weight)
-    return shares[:-1] / shares[-1]
+    cumulative: NDArray[np.float64] = shares[:-1] / shares[-1]
+    return cumulative
 
 
 def memory_limit(workload: Workload) -> int:
