@@ -311,7 +311,7 @@ def _summary(settlement: Settlement) -> dict:
 
 
 @pytest.mark.parametrize("strategy", SETTLED_STRATEGIES)
-@settings(max_examples=150)
+@settings(max_examples=100)
 @given(edge=SIDES, cloud=SIDES, edge_id=st.sampled_from(["a-site", "shop"]))
 def test_settling_all_keys_at_once_equals_settling_them_one_by_one(
     strategy: str, edge: Writes, cloud: Writes, edge_id: str

@@ -4,10 +4,12 @@
 """
 
 import re
+from functools import cache
 from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from edgetwin.engine.replica import ReplicaPlace, ReplicaWorld
 from vector_file import Case, differences, run
@@ -40,6 +42,12 @@ def siblings_after_a_cut(
     return sum(isinstance(value, dict) for value in shown)
 
 
+@cache
+def conflicts_per_cut(replications: int, **inputs: Any) -> NDArray[np.int64]:
+    rng = np.random.Generator(np.random.Philox(key=7))
+    return np.array([siblings_after_a_cut(rng, **inputs) for _ in range(replications)])
+
+
 @pytest.mark.parametrize("observed", ["E_conflicts", "P_any", "busy_E_conflicts"])
 def test_vectors_of_closed_forms_conflicts_of_a_cut(
     conflict_form: dict[str, Any], observed: str
@@ -49,19 +57,13 @@ def test_vectors_of_closed_forms_conflicts_of_a_cut(
     busy = "busy_" if observed.startswith("busy_") else ""
     counted = re.search(r"(\d+) replications", line["how"])
     replications = int(counted[1]) if counted else 2000
-    rng = np.random.Generator(np.random.Philox(key=7))
 
-    conflicts = np.array(
-        [
-            siblings_after_a_cut(
-                rng,
-                keys=inputs["keys"],
-                cut_s=inputs["cut_s"],
-                edge_per_s=inputs[f"{busy}rate_edge_per_s"],
-                cloud_per_s=inputs[f"{busy}rate_cloud_per_s"],
-            )
-            for _ in range(replications)
-        ]
+    conflicts = conflicts_per_cut(
+        replications,
+        keys=inputs["keys"],
+        cut_s=inputs["cut_s"],
+        edge_per_s=inputs[f"{busy}rate_edge_per_s"],
+        cloud_per_s=inputs[f"{busy}rate_cloud_per_s"],
     )
 
     sample = conflicts > 0 if observed == "P_any" else conflicts

@@ -91,17 +91,21 @@ def _waits(trace: Trace, operation: Operation) -> bool:
 
 def _overwritten(trace: Trace) -> set[str]:
     """Return the operations that one on the same key, or on one of the same fields, followed."""
-    by_key: dict[str, list[Operation]] = {}
-    for one in trace.operations.values():
-        by_key.setdefault(one.key, []).append(one)
+    followed: dict[tuple[str, str | None], int] = {}
+    places = {one.id: _places(one) for one in trace.operations.values()}
+    for name, where in places.items():
+        for place in where:
+            followed[place] = followed.get(place, 0) | trace.before[name]
     return {
-        one.id
-        for operations in by_key.values()
-        for one in operations
-        for other in operations
-        if trace.precedes(one.id, other.id)
-        and (not one.touched or set(one.touched) & set(other.touched))
+        name
+        for name, where in places.items()
+        if any(followed[place] & trace.bit[name] for place in where)
     }
+
+
+def _places(operation: Operation) -> list[tuple[str, str | None]]:
+    """Return what *operation* writes: its key, or its fields of it."""
+    return [(operation.key, name) for name in operation.touched or (None,)]
 
 
 def _effective(trace: Trace, operation: Operation, overwritten: set[str]) -> bool:

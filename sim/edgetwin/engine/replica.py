@@ -6,6 +6,7 @@ semantics are the header of the vector file ``conflicts.yaml``; what happened is
 ``OperationHistory``, which the checks judge without this module.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal
@@ -23,7 +24,7 @@ from edgetwin.engine.replicas_strategy import (
     whole,
 )
 from edgetwin.errors import UsageError
-from edgetwin.merge.by_policy import MergePolicy
+from edgetwin.merge.by_policy import Candidate, MergePolicy
 from edgetwin.merge.clocks import hybrid_local
 from edgetwin.operations import (
     Forgotten,
@@ -270,21 +271,12 @@ class ReplicaWorld:
         replica = self._at(time_us, name)
         replica.up = False
         self.ledger.events.append(ReplicaChange(time_us, name, up=False))
-        held = {one for has in replica.acknowledged.values() for one in has}
         if lose == "unsynced":
-            self._forget(replica, tuple(one for one in replica.known if one not in held))
+            told = {one for has in replica.acknowledged.values() for one in has}
+            self._forget(replica, tuple(one for one in replica.known if one not in told))
         if lose == "all":
             self._forget(replica, tuple(replica.known))
-            fresh = Replica(name, replica.zone, replica.clock)
-            for part in (
-                "hybrid",
-                "watermark",
-                "acknowledged",
-                "refused",
-                "dead_letters",
-                "states",
-            ):
-                setattr(replica, part, getattr(fresh, part))
+            replica.wipe()
             for peer in self.replicas.values():
                 peer.peer_has(name).clear()
 
@@ -315,26 +307,23 @@ class ReplicaWorld:
         replica, options = self._at(time_us, name), self.ledger.options
         if options.retention_us is None:
             return
-        now_us = replica.clock.at(time_us)
-        for key in sorted(replica.states):
-            stamp_us = self._strategy.tombstone_us(replica, key)
-            if stamp_us is None or now_us - stamp_us <= options.retention_us:
-                continue
-            self.ledger.counts["tombstones_collected"] += 1
-            gone = tuple(one.id for one in replica.known.values() if one.key == key)
-            for operation in gone:
-                del replica.known[operation]
-            if options.keep_watermark:
-                replica.watermark.update(gone)
-            self._strategy.drop(replica, key)
-            self.ledger.events.append(Forgotten(time_us, name, gone, "collected"))
-            self._strategy.refresh(replica, key)
+        before_us = replica.clock.at(time_us) - options.retention_us
+        for key in self._strategy.tombstones(replica, before_us):
+            self._strategy.collect(replica, key)
 
     # --- what came of it ---------------------------------------------------------------------
 
     def value(self, name: str, key: str) -> Value:
         """Return what replica *name* holds for *key* now."""
         return self._strategy.value(self.replicas[name], key)
+
+    @property
+    def met(self) -> tuple[Candidate, ...]:
+        """The distinct values that a merge policy had to decide between, for its law check."""
+        distinct = {
+            (json.dumps(one.value), one.wall_us, one.origin): one for one in self.ledger.met
+        }
+        return tuple(distinct.values())
 
     def history(self) -> OperationHistory:
         """Return what happened so far."""

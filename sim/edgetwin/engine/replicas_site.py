@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from edgetwin.merge.by_policy import Candidate
 from edgetwin.operations import Delivery, Event, Operation, Shown, Value
 
 
@@ -84,6 +85,15 @@ class Replica:
         """Return the operations that *peer* is known to have."""
         return self.acknowledged.setdefault(peer, set())
 
+    def wipe(self) -> None:
+        """Empty the disk; the replica's name, clock and count of operations stay."""
+        self.hybrid = (0, 0)
+        self.dead_letters.clear()
+        for held in (self.watermark, self.refused):
+            held.clear()
+        for kept in (self.known, self.acknowledged, self.states):
+            kept.clear()
+
 
 @dataclass
 class Ledger:
@@ -97,6 +107,8 @@ class Ledger:
     events: list[Event] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
     operations: dict[str, Operation] = field(default_factory=dict)
+    met: list[Candidate] = field(default_factory=list)
+    """Values that a merge policy had to decide between, in order."""
     _before: dict[str, int] = field(default_factory=dict)
     """Operation to a bit set of the operations that precede it."""
     _bit: dict[str, int] = field(default_factory=dict)

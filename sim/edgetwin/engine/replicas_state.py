@@ -97,8 +97,8 @@ class GrowingCounter(SlotCounter):
 class PolicyRegister(StateShipping):
     """A value with a version vector; a policy is asked about concurrent ones.
 
-    A replica's state of a key is its register. What led to it is kept beside, so that a crash can
-    take the writes that were not yet on disk and leave the rest.
+    A replica's state of a key is its register. The registers that led to it are kept beside, so
+    that a crash can take the writes that were not yet on disk and leave the rest.
     """
 
     verbs = WHOLE_VERBS
@@ -107,7 +107,7 @@ class PolicyRegister(StateShipping):
     def __init__(self, ledger: Ledger, policies: Mapping[str, MergePolicy]) -> None:
         super().__init__(ledger)
         self._policies = policies
-        self._led_to: dict[tuple[str, str], list[tuple[str | None, Register]]] = {}
+        self._led_to: dict[tuple[str, str], list[Register]] = {}
         self._diverged = False
         """Whether the push under way met equal vectors with different values."""
 
@@ -115,11 +115,11 @@ class PolicyRegister(StateShipping):
         register = replica.states.get(operation.key)
         vector = ticked(register.vector if register else {}, replica.identity)
         written = Candidate(operation.value, operation.wall_us, operation.replica, (operation.id,))
-        self._set(replica, operation.key, Register((written,), vector), operation.id)
+        self._set(replica, operation.key, Register((written,), vector))
 
-    def _set(self, replica: Replica, key: str, register: Register, write: str | None) -> None:
+    def _set(self, replica: Replica, key: str, register: Register) -> None:
         replica.states[key] = register
-        self._led_to.setdefault((replica.name, key), []).append((write, register))
+        self._led_to.setdefault((replica.name, key), []).append(register)
 
     def shown(self, replica: Replica, key: str) -> tuple[str, ...]:
         register = replica.states.get(key)
@@ -144,13 +144,13 @@ class PolicyRegister(StateShipping):
     def join(self, replica: Replica, key: str, state: Any) -> None:
         mine = replica.states.get(key)
         if mine is None:
-            self._set(replica, key, state, None)
+            self._set(replica, key, state)
             return
         order = compared(mine.vector, state.vector)
         if order is Order.EQUAL and _plain(mine.value) != _plain(state.value):
             self._diverged = True
         if order is Order.BEFORE:
-            self._set(replica, key, state, None)
+            self._set(replica, key, state)
         if order is Order.CONCURRENT:
             self._resolve(replica, key, mine, state)
 
@@ -160,26 +160,23 @@ class PolicyRegister(StateShipping):
         if central and replica.name != ledger.authority:
             return
         ledger.counts["conflicts"] += 1
+        ledger.met += [*mine.candidates, *theirs.candidates]
         policy = self._policies[replica.policy or ""]
         asked = policy_input(key, ledger.classes.get(key), replica.name, mine, theirs)
         register, defined = merged(mine, theirs, policy(asked))
         ledger.counts["policy_undefined"] += not defined
         if central:
             register = Register(register.candidates, ticked(register.vector, replica.identity))
-        self._set(replica, key, register, None)
+        self._set(replica, key, register)
 
     def forget(self, replica: Replica, lost: frozenset[str]) -> None:
         for (name, key), led_to in list(self._led_to.items()):
             if name != replica.name:
                 continue
-            kept = [
-                (write, register)
-                for write, register in led_to
-                if key in replica.states and not lost.intersection(register.operations)
-            ]
+            kept = [one for one in led_to if not lost.intersection(one.operations)]
             self._led_to[name, key] = kept
             if kept:
-                replica.states[key] = kept[-1][1]
+                replica.states[key] = kept[-1]
             else:
                 replica.states.pop(key, None)
 

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from edgetwin.engine.replicas_site import Ledger, Replica
 from edgetwin.errors import UsageError
 from edgetwin.merge.clocks import hybrid_learned
-from edgetwin.operations import Operation, Shown, Value
+from edgetwin.operations import Forgotten, Operation, Shown, Value
 
 
 @dataclass(frozen=True)
@@ -159,8 +159,26 @@ class Strategy(ABC):
         now = Shown(self.ledger.time_us, replica.name, key, operations, value, fields)
         self.ledger.show(replica, now)
 
+    def tombstones(self, replica: Replica, before_us: int) -> list[str]:
+        """Return the keys that are tombstones stamped before *before_us*."""
+        stamps = {key: self.tombstone_us(replica, key) for key in sorted(replica.states)}
+        return [key for key, stamp in stamps.items() if stamp is not None and stamp < before_us]
+
+    def collect(self, replica: Replica, key: str) -> None:
+        """Drop the tombstone *key* with all that it superseded."""
+        ledger = self.ledger
+        ledger.counts["tombstones_collected"] += 1
+        gone = tuple(one.id for one in replica.known.values() if one.key == key)
+        for operation in gone:
+            del replica.known[operation]
+        if ledger.options.keep_watermark:
+            replica.watermark.update(gone)
+        self.drop(replica, key)
+        ledger.events.append(Forgotten(ledger.time_us, replica.name, gone, "collected"))
+        self.refresh(replica, key)
+
     def drop(self, replica: Replica, key: str) -> None:
-        """Drop the state of *key*, a collected tombstone."""
+        """Drop the state of *key*."""
         del replica.states[key]
 
 

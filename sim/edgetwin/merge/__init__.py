@@ -1,17 +1,16 @@
 """How replicas that meet agree: pure functions over states and over arrays of writes."""
 
 from edgetwin.merge.clocks import hybrid_stamps
-from edgetwin.merge.settle import (
+from edgetwin.merge.settle import SETTLED_STRATEGIES, settle
+from edgetwin.merge.settlement import (
     BOTH,
     CLOUD,
     EDGE,
     NEITHER,
-    SETTLED_STRATEGIES,
     UNDECIDED,
     Settlement,
     Writes,
     decided,
-    settle,
 )
 
 __all__ = [
