@@ -137,15 +137,18 @@ class ControlPlane:
             self.workloads.changed(workload)
 
     def delete(self, pod: PodState, reason: str) -> None:
-        """Mark *pod* for deletion, as a user or a controller does."""
-        if pod.deleted_us is None and not pod.gone:
+        """Mark *pod* for deletion, as a user or a controller does.
+
+        Of a static Pod only the mirror would go, which its kubelet makes anew: nothing happens.
+        """
+        if pod.deleted_us is None and not pod.gone and pod.workload.kind != "StaticPod":
             pod.deleted_us = self.state.now
             self.state.event(f"pod/{pod.name}", "deletion", reason)
             self.on_deleted(pod)
 
     def force_delete(self, pod: PodState) -> None:
         """Take *pod* out of the API without waiting for its kubelet."""
-        if not pod.gone:
+        if not pod.gone and pod.workload.kind != "StaticPod":
             self.state.event(f"pod/{pod.name}", "force deleted", "")
             pod.deleted_us = self.state.now
             self.on_gone(pod)
