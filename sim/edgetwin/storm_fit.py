@@ -112,15 +112,35 @@ def fit(record: Record, *, zone: str = "+00:00", seed: int = 0) -> Learned:
             "resolution": f"{max(seen.grid_us, SECOND_US)}us",
         }
     )
-    tuned = _tuned(spec, record, seen, seed, choices)
-    if tuned.durations.law != "empirical" and (misses := _misses(tuned, record, seed)):
-        # A law may fit within 0.1 everywhere and still miss the tail, which holds the downtime.
-        reason = f"{tuned.durations.law} misses {', '.join(misses)} of drawn storms: resample"
+    return Learned(_tuned(spec, record, seen, seed, choices), tuple(choices))
+
+
+def learn(
+    record: Record, *, zone: str = "+00:00", seed: int = 0, runs: int = 100
+) -> tuple[Learned, list[Compared]]:
+    """Return what `fit` learns, and how *runs* storms drawn from it compare with *record*.
+
+    Where storms miss the record's lengths or rate, a law that fits within 0.1 everywhere may still
+    miss the tail, which holds the downtime: then the record's own values are resampled.
+    """
+    learned = fit(record, zone=zone, seed=seed)
+    compared = compare(record, learned.spec, runs=runs, seed=seed)
+    missed = [row.trait.name for row in compared if not row.inside]
+    seen = climate(record)
+    choices = list(learned.choices)
+    update: dict[str, Any] = {}
+    of_lengths = [name for name in missed if name.startswith(("duration", "total"))]
+    if of_lengths and learned.spec.durations.law != "empirical":
+        update["durations"] = Durations.model_validate(_resampled(seen))
+        reason = f"{learned.spec.durations.law} misses {', '.join(of_lengths)}: resample"
         choices.append(Choice("durations", "empirical", 1.0, reason))
-        resampled = Durations.model_validate(_resampled(seen))
-        tuned = spec.model_copy(update={"durations": resampled})
-        tuned = _tuned(tuned, record, seen, seed, choices)
-    return Learned(tuned, tuple(choices))
+    if "rate" in missed and learned.spec.rates.values is None:
+        update["rates"] = Rates(values=_rates_of(seen))
+        choices.append(Choice("rates", "empirical", 1.0, "lognormal misses the rate: resample"))
+    if not update:
+        return learned, compared
+    spec = _tuned(learned.spec.model_copy(update=update), record, seen, seed, choices)
+    return Learned(spec, tuple(choices)), compare(record, spec, runs=runs, seed=seed)
 
 
 def compare(record: Record, spec: StormSpec, *, runs: int = 100, seed: int = 0) -> list[Compared]:
@@ -190,13 +210,6 @@ def _resampled(seen: Climate) -> dict[str, Any]:
     return {"law": "empirical", "values": values, "counts": data.counts, "max": longest}
 
 
-def _misses(spec: StormSpec, record: Record, seed: int) -> list[str]:
-    """Return the lengths of *record* that lie outside what storms drawn from *spec* show."""
-    lengths = compare(record, spec, runs=TUNING_RUNS, seed=seed + 2_000_000)
-    return [row.trait.name for row in lengths
-            if not row.inside and row.trait.name.startswith(("duration", "total"))]  # fmt: skip
-
-
 def _profile(seen: Climate, offset_us: int) -> dict[str, Any]:
     """Return the weights of hours and days, even where the record is too short to tell."""
     span = seen.window_us[1] - seen.window_us[0]
@@ -210,9 +223,7 @@ def _profile(seen: Climate, offset_us: int) -> dict[str, Any]:
 
 def _rates(seen: Climate, choices: list[Choice]) -> dict[str, Any]:
     """Rates across the sites: they fit a lognormal, or each drawn site takes a recorded one's."""
-    months = seen.watched_us / MONTH_US
-    watched = months > 0
-    rates = seen.counts[watched] / months[watched]
+    rates = np.array(_rates_of(seen))
     if (rates > 0).all() and len(rates) >= 8 and rates.min() < rates.max():
         logs = np.log(rates)
         law = laws.Lognormal(float(logs.mean()), float(logs.std()))
@@ -226,7 +237,15 @@ def _rates(seen: Climate, choices: list[Choice]) -> dict[str, Any]:
     else:
         distance = 1.0
     choices.append(Choice("rates", "empirical", distance, f"{len(rates)} sites: resample"))
-    return {"values": tuple(rates.round(4).tolist())}
+    return {"values": tuple(rates.tolist())}
+
+
+def _rates_of(seen: Climate) -> tuple[float, ...]:
+    """Return the outages a month of every site that was watched."""
+    months = seen.watched_us / MONTH_US
+    watched = months > 0
+    rates = seen.counts[watched] / months[watched]
+    return tuple(rates.round(4).tolist())
 
 
 def _flapping(seen: Climate) -> tuple[dict[str, Any], NDArray[np.bool_]]:

@@ -245,13 +245,14 @@ def _fit(record: Any, arguments: argparse.Namespace) -> int:
     from edgetwin.inputs.storm_file import written
     from edgetwin.record_tables import replace_text
     from edgetwin.report.storm_text import comparison, reasons
-    from edgetwin.storm_fit import compare, fit
+    from edgetwin.storm_fit import learn
 
     if arguments.runs < 20:
         raise UsageError("--runs: the central 90 % of fewer than 20 storms is no interval")
     _offset_us(arguments.local)
-    learned = fit(record, zone=arguments.local, seed=arguments.seed)
-    compared = compare(record, learned.spec, runs=arguments.runs, seed=arguments.seed)
+    learned, compared = learn(
+        record, zone=arguments.local, seed=arguments.seed, runs=arguments.runs
+    )
     stream = sys.stdout
     if arguments.output is None:
         sys.stdout.write(written(learned.spec))

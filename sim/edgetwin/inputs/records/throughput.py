@@ -51,9 +51,11 @@ def series(
             if len(cells) != len(headings):
                 raise ValueError(f"{len(cells)} cells under {len(headings)} headings")
             name = options.site or (cells[site] if site is not None else source.stem)
-            found.setdefault(name, []).append((clock.us(cells[at]), float(cells[value] or "nan")))
+            sample = clock.us(cells[at]), float(cells[value] or "nan")
         except ValueError as fault:
             gathered.reject(source, line, "", str(fault))
+            continue
+        found.setdefault(name, []).append(sample)
     return found
 
 
