@@ -101,14 +101,16 @@ class NodeController:
         return phase_us - self._times.monitor_period_us
 
     def _take_over(self) -> None:
-        """Begin after a restart: every node is new, so its grace starts now (0) and its NoExecute
-        taint is taken back in the first pass."""
+        """Begin after a restart: every node is new, so its grace starts now (0), its NoExecute
+        taint is taken back in the first pass, and its NoSchedule taint is looked at."""
         for view in self._views.values():
             view.probe_us = self._state.now
             view.stamped_us = view.node.lease_us
             view.seen = "True"
-            if view.node.ready != "True" or view.node.beating_us is None:
-                self._unsettled[view.node.node.name] = view
+            node = view.node
+            if node.ready != "True" or node.beating_us is None or node.no_execute:
+                self._unsettled[node.node.name] = view
+            self._queue_no_schedule(node)
         self._replan()
 
     def stop(self) -> None:
