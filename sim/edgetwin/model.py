@@ -150,6 +150,10 @@ class Uplink(Written):
     """The lowest number that is up carries the traffic; higher ones are backups."""
     risk_group: str | None = None
     """Uplinks and sites with the same risk group fail together when a record hits one."""
+    cut: Literal["drop", "refuse", "hang"] = "drop"
+    """What a cut does to connections: packets vanish, connections are refused, or a peer takes
+    them and never answers. What agents notice, and when, hangs on it (facts/opa-agent.md, 2).
+    Chosen: a line that is down drops packets."""
 
 
 class Clock(Written):
@@ -281,6 +285,38 @@ class Release(Written):
     """File name in the nearest `policies` folder."""
 
 
+class DecisionLog(Written):
+    """How an agent keeps its decisions for the cloud; the defaults are OPA's."""
+
+    buffer: Literal["size", "event"] = "size"
+    """Bounded by bytes or by decisions (facts/opa-agent.md, 7)."""
+    limit_bytes: Size = Field(0, alias="limit", ge=0)
+    """Of the size buffer; what is over it is lost, the oldest first. Default: 0, without limit."""
+    limit_events: int = Field(10_000, ge=1)
+    """Of the event buffer: decisions, or chunks of a failed upload, which count as one each."""
+    decisions_per_s_max: int = Field(0, alias="decisions_per_s", ge=0)
+    """More are lost, also of what a failed upload puts back. Default: 0, without limit."""
+    upload_min_us: Duration = Field(300_000_000, alias="upload_min", gt=0)
+    upload_max_us: Duration = Field(600_000_000, alias="upload_max", gt=0)
+    """An upload follows the last after a wait drawn from [min, max]. Default: 300 to 600 s
+    (facts/opa-agent.md, 7)."""
+    upload_bytes_max: Size = Field(32_768, alias="upload", gt=0)
+    """Largest chunk, compressed (facts/opa-agent.md, 7)."""
+    event_bytes: Size = Field(65, alias="event", gt=0)
+    """One decision, compressed. Default: the middle of the 54 to 75 B measured for small regular
+    inputs (facts/opa-agent.md, 7); inputs of your own may take hundreds."""
+
+    @model_validator(mode="after")
+    def _one_limit(self) -> "DecisionLog":
+        if self.upload_max_us < self.upload_min_us:
+            raise ValueError("upload_max is less than upload_min")
+        if self.buffer == "event" and self.limit_bytes:
+            raise ValueError("limit is of buffer: size; an event buffer has limit_events")
+        if self.buffer == "size" and "limit_events" in self.model_fields_set:
+            raise ValueError("limit_events is of buffer: event; a size buffer has limit")
+        return self
+
+
 class Policy(Written):
     """A real policy, its revisions over time, and how sites come by them."""
 
@@ -292,6 +328,17 @@ class Policy(Written):
     (facts/opa-agent.md, 1)."""
     persist: bool = False
     """A restart finds the last bundle on disk. Default: off, as in OPA (facts/opa-wasm.md, 2.3)."""
+    disk_store: bool = False
+    """OPA's `storage.disk`: bundle and etag outlast a restart. Default: off, as in OPA
+    (facts/opa-agent.md, 0, 7)."""
+    header_timeout_us: Duration = Field(10_000_000, alias="header_timeout", ge=0)
+    """An agent waits this long for an answer; 0s: for ever, and may so stop updating for good.
+    Default: OPA's `response_header_timeout_seconds`, 10 s (facts/opa-agent.md, 2a)."""
+    long_poll_us: Duration = Field(0, alias="long_poll", ge=0)
+    """How long the cloud holds a request that has no news; switches the header timeout off.
+    Default: 0s, plain polling, as in OPA (facts/opa-agent.md, 2d)."""
+    decision_log: DecisionLog | None = None
+    """Decisions are logged and sent to the cloud. Default: not, as in OPA."""
     missing: Literal["deny", "allow"] = "deny"
     """What a service does when no decision can be had: fail closed (`error`) or open."""
 
@@ -353,6 +400,8 @@ class Targets(Written):
     lost_acked_writes_max: int | None = Field(None, alias="lost_acked_writes", ge=0)
     data_locality: Literal[True] | None = None
     policy_latency_us_max: Duration | None = Field(None, alias="policy_latency")
+    policy_freshness_us_max: Duration | None = Field(None, alias="policy_freshness")
+    """Of the time a site decides by a revision that the cloud has replaced, or by none."""
     capacity: Literal[True] | None = None
     """Volumes, retention and memory suffice."""
     confidence_share: Share = Field(0.95, alias="confidence", gt=0.5, lt=1)
