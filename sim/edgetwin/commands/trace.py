@@ -28,7 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     show = actions.add_parser("show", help="what a record says: rates, lengths, bursts, laws")
     _add_reading(show)
     show.add_argument("--plot", type=Path, metavar="FILE", help=".png, .svg or .json (Vega-Lite)")
-    show.add_argument("-o", "--output", choices=("text", "json"), default="text")
+    show.add_argument("-o", "--output", action="append", metavar="FORMAT[:PATH]",
+                      help="text or json, repeatable; default text")  # fmt: skip
     show.add_argument("--local", default="+00:00", metavar="OFFSET", help="of hours and days")
     generate = actions.add_parser("generate", help="draw a record from laws")
     laws = "as fit writes them (default: those of 96 real sites)"
@@ -38,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     generate.add_argument("--sites-from", type=Path, metavar="CSV", help="with site and group")
     generate.add_argument("--duration", default="90d", help="default 90d")
     generate.add_argument("--start", default="2025-01-01T00:00:00Z", help="of the window")
-    generate.add_argument("--seed", type=int, default=0)
+    generate.add_argument("--seed", type=int, default=0, help="of the draws; default 0")
     generate.add_argument("-o", "--output", type=Path, metavar="CSV", help="default: to stdout")
     fit = actions.add_parser(
         "fit",
@@ -49,12 +50,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_reading(fit)
     fit.add_argument("-o", "--output", type=Path, metavar="YAML", help="default: to stdout")
     fit.add_argument("--runs", type=int, default=100, help="storms to compare with; default 100")
-    fit.add_argument("--seed", type=int, default=0)
+    fit.add_argument("--seed", type=int, default=0, help="of the storms drawn; default 0")
     fit.add_argument("--local", default="+00:00", metavar="OFFSET", help="of hours and days")
 
 
 def _add_reading(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("files", nargs="*", type=Path, metavar="FILE")
+    parser.add_argument("files", nargs="*", type=Path, metavar="FILE", help="export, or .gz of it")
     parser.add_argument("--format", metavar="NAME", help="instead of detecting it; 'list' lists")
     parser.add_argument("--zone", help="of times that name none: -03:00 or America/Sao_Paulo")
     parser.add_argument("--dates", choices=("dmy", "mdy"), help="what 03/04/2024 means")
@@ -181,8 +182,12 @@ def _offset_us(text: str) -> int:
 
 def _show(record: Any, arguments: argparse.Namespace) -> int:
     from edgetwin.climate import climate
+    from edgetwin.record_tables import replace_text
     from edgetwin.report.storm_text import as_json, as_text
 
+    for output in arguments.output or ():
+        if output.partition(":")[0] not in ("text", "json"):
+            raise UsageError(f"-o {output}: the format is text or json")
     offset_us = _offset_us(arguments.local)
     seen = climate(record)
     if arguments.plot:
@@ -190,10 +195,14 @@ def _show(record: Any, arguments: argparse.Namespace) -> int:
 
         title = ", ".join(path.name for path in arguments.files[:3])
         save(chart(seen, title=title, offset_us=offset_us), arguments.plot)
-    if arguments.output == "json":
-        print(as_json(record, seen, offset_us))
-    else:
-        print(as_text(record, seen, offset_us))
+    for output in arguments.output or ["text"]:
+        kind, _, path = output.partition(":")
+        text = as_json(record, seen, offset_us) if kind == "json" else as_text(
+            record, seen, offset_us)  # fmt: skip
+        if path:
+            replace_text(Path(path), text + "\n")
+        else:
+            print(text)
     return 0
 
 
