@@ -1,6 +1,7 @@
 """A small cluster in simulated time, with its story written down: for tests of the rules."""
 
 from collections.abc import Callable
+from functools import partial
 from hashlib import blake2b
 
 import simpy
@@ -57,13 +58,19 @@ class Lab:
         return self
 
     def cut(
-        self, t_s: float, *nodes: str, until_s: float | None = None, silent: bool = True
+        self,
+        t_s: float,
+        *nodes: str,
+        until_s: float | None = None,
+        silent: bool = True,
+        lan: bool = False,
     ) -> "Lab":
         """Cut *nodes* at *t_s*, and heal them at *until_s*."""
+        link = self.cluster.link
         for node in nodes:
-            self.at(t_s, lambda node=node: self.cluster.link(node, False, silent=silent))
+            self.at(t_s, partial(link, node, False, silent=silent, lan=lan))
             if until_s is not None:
-                self.at(until_s, lambda node=node: self.cluster.link(node, True))
+                self.at(until_s, partial(link, node, True, lan=lan))
         return self
 
     def run(self, until_s: float) -> "Lab":

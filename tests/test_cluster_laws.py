@@ -62,8 +62,8 @@ def strike(lab: Lab, fault: tuple[str, str, int]) -> None:
     what, whom, number = fault
     cluster, end_s = lab.cluster, lab.now_s + number
     if what in ("cut", "refused"):
-        cluster.link(whom, False, silent=what == "cut")
-        lab.at(end_s, lambda: cluster.link(whom, True))
+        cluster.link(whom, False, silent=what == "cut", lan=True)
+        lab.at(end_s, lambda: cluster.link(whom, True, lan=True))
     elif what == "power":
         cluster.power(whom, False)
         lab.at(end_s, lambda: cluster.power(whom, True))
@@ -95,7 +95,7 @@ def after_the_storm(plane: str, version: str, storm: list, *, zones: bool, seed:
     for name in NAMES:
         lab.cluster.power(name, True)
         lab.cluster.process(name, True)
-        lab.cluster.link(name, True)
+        lab.cluster.link(name, True, lan=True)
     lab.cluster.registry("shop", True)
     lab.cluster.server(True)
     return lab.run(5000)

@@ -176,11 +176,29 @@ def test_a_certificate_that_expires_takes_an_agents_contact_away():
 # Three servers on the site
 
 
+def test_a_cut_of_the_uplink_changes_nothing_for_three_servers_on_one_site():
+    lab = Lab(three(WEB, AGENT))
+
+    lab.cut(100, "s0", "s1", "s2", until_s=4000).run(4100)
+
+    assert not lab.story
+    assert not lab.told
+
+
+def test_a_cut_of_the_uplink_parts_servers_that_are_spread_over_sites():
+    nodes = tuple(node(f"s{i}", site=f"shop{i}", server=True) for i in range(3))
+    spec = ClusterSpec(name="shops", control_plane="local-ha", nodes=nodes, workloads=(AGENT,))
+
+    lab = Lab(spec).cut(100, "s2").run(200)
+
+    assert lab.cluster.node_ready("s2") == "Unknown"
+
+
 def test_the_majority_evicts_the_pods_of_a_lost_member():
     lab = Lab(three(workload("Deployment", "web", replicas=3)))
     lost = {at: pod for pod, at in lab.cluster.running("web")}["s2"]
 
-    lab.cut(100, "s2").run(600)
+    lab.cut(100, "s2", lan=True).run(600)
 
     assert 335 < lab.first("deletion") - 100 < 355
     assert lost not in lab.cluster.believed("web")
@@ -190,7 +208,7 @@ def test_the_majority_evicts_the_pods_of_a_lost_member():
 def test_without_a_quorum_nothing_is_decided_and_pods_run_on():
     lab = Lab(three(workload("Deployment", "web", replicas=3)))
 
-    lab.cut(100, "s1", "s2").run(1000)
+    lab.cut(100, "s1", "s2", lan=True).run(1000)
 
     assert not lab.times("Ready=Unknown")
     assert not lab.times("deletion")
@@ -199,9 +217,9 @@ def test_without_a_quorum_nothing_is_decided_and_pods_run_on():
 
 def test_a_quorum_that_returns_gives_everyone_a_new_grace():
     lab = Lab(three(workload("Deployment", "web", replicas=3)))
-    lab.cut(100, "s1", "s2")
+    lab.cut(100, "s1", "s2", lan=True)
 
-    lab.at(1000, lambda: lab.cluster.link("s1", True)).run(1500)
+    lab.at(1000, lambda: lab.cluster.link("s1", True, lan=True)).run(1500)
 
     assert 39 < lab.first("Ready=Unknown", "node/s2") - 1000 < 52
     assert not [t for t in lab.times("Ready=Unknown") if t < 1039]
@@ -210,7 +228,7 @@ def test_a_quorum_that_returns_gives_everyone_a_new_grace():
 def test_a_lost_leader_is_replaced_before_nodes_are_judged_again():
     lab = Lab(three(workload("Deployment", "web", replicas=3)))
 
-    lab.cut(100, "s0").run(600)
+    lab.cut(100, "s0", lan=True).run(600)
 
     # The new leader's controllers begin after the old lease, and every grace begins with them.
     assert 54 < lab.first("Ready=Unknown", "node/s0") - 100 < 66

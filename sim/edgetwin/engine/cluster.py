@@ -138,18 +138,21 @@ class Cluster:
         up: bool,
         *,
         silent: bool = True,
+        lan: bool = False,
         last_lease_us: int | None = None,
         heal: Heal | None = None,
     ) -> None:
-        """Cut or heal the way between *node*'s kubelet and its control plane.
+        """Cut or heal the way of *node*'s site to the others, and so to its control plane.
 
-        *silent*: packets vanish; else connections are refused. A server of a ``cloud`` or
-        ``local`` control plane speaks to itself, so for it this changes nothing. *last_lease_us*
-        and *heal* replace draws, for replays of recordings.
+        Nothing changes for a node whose control plane is not that way off: a server of a
+        ``cloud`` or ``local`` one, and all nodes of a ``local`` or ``local-ha`` one that stands
+        on their site; *lan* cuts the site's own network instead. *silent*: packets vanish; else
+        connections are refused. *last_lease_us* and *heal* replace draws, for replays.
         """
-        self._boots.link(
-            self.state.nodes[node], up, silent=silent, last_lease_us=last_lease_us, heal=heal
-        )
+        state = self.state.nodes[node]
+        if not lan and not self._boots.is_apart(state):
+            return
+        self._boots.link(state, up, silent=silent, last_lease_us=last_lease_us, heal=heal)
 
     def uplink(self, site: str, up: bool) -> None:
         """Cut or heal *site*'s way out: without it a server may lack a route or the time (3.2)."""

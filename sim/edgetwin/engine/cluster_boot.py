@@ -39,6 +39,12 @@ class Boots:
 
     # Faults
 
+    def is_apart(self, node: NodeState) -> bool:
+        """Say whether *node*'s control plane, or a part of it, stands on another site."""
+        if self._state.spec.control_plane == "cloud":
+            return not node.node.server
+        return len(self._state.sites) > 1
+
     def link(
         self,
         node: NodeState,
