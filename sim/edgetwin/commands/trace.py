@@ -183,11 +183,10 @@ def _offset_us(text: str) -> int:
 def _show(record: Any, arguments: argparse.Namespace) -> int:
     from edgetwin.climate import climate
     from edgetwin.record_tables import replace_text
+    from edgetwin.report.outputs import outputs
     from edgetwin.report.storm_text import as_json, as_text
 
-    for output in arguments.output or ():
-        if output.partition(":")[0] not in ("text", "json"):
-            raise UsageError(f"-o {output}: the format is text or json")
+    chosen = outputs(arguments.output or ())
     offset_us = _offset_us(arguments.local)
     seen = climate(record)
     if arguments.plot:
@@ -195,12 +194,11 @@ def _show(record: Any, arguments: argparse.Namespace) -> int:
 
         title = ", ".join(path.name for path in arguments.files[:3])
         save(chart(seen, title=title, offset_us=offset_us), arguments.plot)
-    for output in arguments.output or ["text"]:
-        kind, _, path = output.partition(":")
-        text = as_json(record, seen, offset_us) if kind == "json" else as_text(
-            record, seen, offset_us)  # fmt: skip
-        if path:
-            replace_text(Path(path), text + "\n")
+    for output in chosen:
+        render = as_json if output.format == "json" else as_text
+        text = render(record, seen, offset_us)
+        if output.path:
+            replace_text(output.path, text + "\n")
         else:
             print(text)
     return 0
