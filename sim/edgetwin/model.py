@@ -265,7 +265,24 @@ class Collection(Written):
     retention_us: Duration | None = Field(None, alias="retention", gt=0)
     """Records older than this are pruned, synced or not. Default: `data_retention` of a ConfigMap,
     else 7 d, the guide's figure."""
-    strategy: Literal["last-writer-wins", "version-vector"] = "last-writer-wins"
+    strategy: Literal[
+        "last-writer-wins",
+        "hybrid-logical-clock",
+        "cloud-wins",
+        "edge-wins",
+        "version-vector",
+        "mv-register",
+        "g-counter",
+        "pn-counter",
+        "or-set",
+        "lww-map",
+        "policy",
+    ] = "last-writer-wins"
+    """How concurrent writes of one key end (facts/verification.md, 2.6)."""
+    merge: str | None = None
+    """strategy policy: the policy that decides, asked with {key, class, replica, local, remote}."""
+    values: tuple[int, int] = (0, 100)
+    """strategy policy: writes carry a whole number drawn from this range, both ends included."""
     claim: str | None = None
     """The PersistentVolumeClaim that holds it. Default: the manifests' only one."""
     overhead_share: float = Field(0.25, alias="overhead", ge=0, le=10)
@@ -274,6 +291,16 @@ class Collection(Written):
     cloud_writes: CloudWrites | None = None
     egress: str | None = None
     """The policy that must allow the collection to leave its site."""
+
+    @model_validator(mode="after")
+    def _decides(self) -> "Collection":
+        if (self.strategy == "policy") != (self.merge is not None):
+            raise ValueError("strategy policy and merge go together: one names what the other does")
+        if self.values[1] < self.values[0]:
+            raise ValueError("values are written [lowest, highest]")
+        if self.strategy in ("g-counter", "pn-counter") and self.data_class == "sensitive":
+            raise ValueError("a counter that never leaves its site has nothing to merge with")
+        return self
 
 
 class Release(Written):

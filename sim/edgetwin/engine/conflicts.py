@@ -7,19 +7,42 @@ all writes are given the number of the meeting that brought them together, and o
 (site, meeting, key) finds every conflict of every site.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgetwin.engine.plane import chosen_keys
-from edgetwin.engine.requests import Arrivals
+from edgetwin.engine.requests import Arrivals, scaled
 from edgetwin.engine.store import KeyedWrites
 from edgetwin.history import Recorder
-from edgetwin.merge import BOTH, EDGE, Settlement, Writes, settle
+from edgetwin.merge import (
+    BOTH,
+    CLOUD,
+    EDGE,
+    NEITHER,
+    UNDECIDED,
+    Settlement,
+    Writes,
+    decided,
+    settle,
+)
+from edgetwin.model import Collection
 
-STRATEGIES = {"last-writer-wins": "lww", "version-vector": "siblings"}
+STRATEGIES = {
+    "last-writer-wins": "lww",
+    "hybrid-logical-clock": "hlc",
+    "cloud-wins": "cloud-wins",
+    "edge-wins": "edge-wins",
+    "version-vector": "siblings",
+    "mv-register": "mvregister",
+    "g-counter": "gcounter",
+    "pn-counter": "pncounter",
+    "or-set": "orset",
+    "lww-map": "lwwmap",
+    "policy": "rego",
+}
 """Names in a topology to those of the merge rules."""
 
 ROWS_MAX = 200_000
@@ -68,7 +91,8 @@ class Meetings:
     def _ticks(self, start_us: int, end_us: int) -> NDArray[np.int64]:
         first = -(-(start_us - self.phase_us) // self.interval_us)
         last = -(-(end_us - self.phase_us) // self.interval_us)
-        ticks: NDArray[np.int64] = np.arange(first, last, dtype=np.int64) * self.interval_us
+        ticks = np.arange(first, last, dtype=np.int64)
+        ticks *= self.interval_us
         ticks += self.phase_us
         return ticks
 
@@ -82,20 +106,25 @@ class Clocks:
 
     def wall_us(self, site: NDArray[np.integer], time_us: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return what the sites' clocks show at true times *time_us*."""
-        drift = np.floor(self.drift_ppm[site] * time_us / 1e6).astype(np.int64)
-        return time_us + self.offset_us[site] + drift
+        wall: NDArray[np.int64] = np.floor(self.drift_ppm[site] * time_us / 1e6).astype(np.int64)
+        wall += time_us
+        wall += self.offset_us[site]
+        return wall
 
 
 class Contention:
     """One collection that the sites and the cloud both write."""
 
     def __init__(
-        self, collection: str, strategy: str, sites: Sequence[str], edge: KeyedWrites,
+        self, name: str, collection: Collection, sites: Sequence[str], edge: KeyedWrites,
         cloud: Arrivals, cloud_sites: NDArray[np.int64], keys: NDArray[np.float64] | int,
-        clocks: Clocks,
+        clocks: Clocks, decide: Callable[[Sequence[object]], Sequence[object]] | None,
     ) -> None:  # fmt: skip
+        """*decide* answers inputs of the merge policy, for strategy policy."""
+        self.name = name
         self.collection = collection
-        self.strategy = strategy
+        self.undefined = 0
+        """Conflicts for which the merge policy had no answer: both stay."""
         self.conflicts = 0
         self.cloud_writes = 0
         self._sites = sites
@@ -105,6 +134,7 @@ class Contention:
         self._keys = keys
         self._count = keys if isinstance(keys, int) else int(keys.size)
         self._clocks = clocks
+        self._decide = decide
         self._pending = KeyedWrites()
 
     def settle(
@@ -116,6 +146,7 @@ class Contention:
         self._pending.site.append(self._cloud_sites[block.stream].astype(np.int32))
         self._pending.time_us.append(block.arrival_us)
         self._pending.key.append(chosen_keys(block.key_word, self._keys))
+        self._pending.word.append(block.key_word)
         first = np.concatenate(([0], np.cumsum([times.size for times in meetings])))
         times = np.concatenate([*meetings, np.empty(0, dtype=np.int64)])
         edge, cloud = self._met(self._edge, first, times), self._met(self._pending, first, times)
@@ -128,8 +159,14 @@ class Contention:
         edge_writes = self._writes(one, shared, edge=True)
         cloud_writes = self._writes(two, shared, edge=False)
         settled = settle(
-            STRATEGIES[self.strategy], edge_writes, cloud_writes, edge_id="edge", cloud_id="cloud"
+            STRATEGIES[self.collection.strategy],
+            edge_writes,
+            cloud_writes,
+            edge_id="edge",
+            cloud_id="cloud",
         )
+        if self._decide is not None:
+            settled = self._decided(settled, shared, edge_writes, cloud_writes, first)
         self._record(settled, shared, edge_writes, cloud_writes, times, recorder, first)
 
     def _met(
@@ -139,19 +176,50 @@ class Contention:
         site = np.concatenate([*writes.site, np.empty(0, dtype=np.int32)])
         time_us = np.concatenate([*writes.time_us, np.empty(0, dtype=np.int64)])
         key = np.concatenate([*writes.key, np.empty(0, dtype=np.int64)])
+        word = np.concatenate([*writes.word, np.empty(0, dtype=np.uint64)])
         meeting = _next_meeting(site, time_us, first, times)
         met = meeting < first[1:][site]
         if met.all():
-            writes.site, writes.time_us, writes.key = [], [], []
-            return _Met(site, time_us, meeting * self._count + key)
+            writes.site, writes.time_us, writes.key, writes.word = [], [], [], []
+            return _Met(site, time_us, meeting * self._count + key, word)
         writes.site, writes.time_us, writes.key = [site[~met]], [time_us[~met]], [key[~met]]
-        return _Met(site[met], time_us[met], meeting[met] * self._count + key[met])
+        writes.word = [word[~met]]
+        return _Met(site[met], time_us[met], meeting[met] * self._count + key[met], word[met])
 
     def _writes(self, rows: "_Met", shared: NDArray[np.int64], *, edge: bool) -> Writes:
         order = np.lexsort((rows.site, rows.time_us))
         site, time_us = rows.site[order], rows.time_us[order]
         wall = self._clocks.wall_us(site, time_us) if edge else time_us
-        return Writes(np.searchsorted(shared, rows.place[order]), wall, time_us)
+        low, high = self.collection.values
+        value = scaled(rows.word[order] & np.uint64(0xFFFFFFFF), high - low + 1) + low
+        return Writes(np.searchsorted(shared, rows.place[order]), wall, time_us, value)
+
+    def _decided(
+        self, settled: Settlement, shared: NDArray[np.int64], edge: Writes, cloud: Writes,
+        first: NDArray[np.int64],
+    ) -> Settlement:  # fmt: skip
+        """Let the merge policy decide each key at the cloud, which is where the two sides meet."""
+        assert self._decide is not None
+        assert edge.value is not None
+        assert cloud.value is not None
+        meeting, key = np.divmod(shared[settled.keys], self._count)
+        site = np.searchsorted(first, meeting, side="right") - 1
+        asked = [
+            {
+                "key": f"{self.name}/{number}",
+                "class": self.collection.data_class,
+                "replica": "cloud",
+                "local": _version(cloud, theirs, "cloud"),
+                "remote": _version(edge, ours, self._sites[where]),
+            }
+            for number, where, ours, theirs in zip(
+                key.tolist(), site.tolist(), settled.edge_last.tolist(),
+                settled.cloud_last.tolist(), strict=True,
+            )
+        ]  # fmt: skip
+        winner = np.array([_winner(answer) for answer in self._decide(asked)], dtype=np.int8)
+        self.undefined += int((winner == UNDECIDED).sum())
+        return decided(settled, np.where(winner == UNDECIDED, BOTH, winner).astype(np.int8))
 
     def _record(
         self, settled: Settlement, shared: NDArray[np.int64], edge: Writes, cloud: Writes,
@@ -163,9 +231,12 @@ class Contention:
         keep = slice(0, max(0, ROWS_MAX - self.conflicts))
         self.conflicts += size
         meeting, key = np.divmod(shared[settled.keys], self._count)
-        codes = {name: recorder.code("winner", name) for name in ("edge", "cloud", "both")}
+        codes = {
+            name: recorder.code("winner", name) for name in ("edge", "cloud", "both", "merged")
+        }
         winner = np.where(settled.winner_side == EDGE, codes["edge"], codes["cloud"])
         winner = np.where(settled.winner_side == BOTH, codes["both"], winner)
+        winner = np.where(settled.winner_side == NEITHER, codes["merged"], winner)
         site = np.searchsorted(first, meeting, side="right") - 1
         site_codes = np.array([recorder.code("site", name) for name in self._sites])
         recorder.block(
@@ -173,9 +244,11 @@ class Contention:
             {
                 "time_us": times[meeting][keep],
                 "site": site_codes[site][keep],
-                "collection": np.full(size, recorder.code("collection", self.collection))[keep],
+                "collection": np.full(size, recorder.code("collection", self.name))[keep],
                 "key": key[keep],
-                "strategy": np.full(size, recorder.code("strategy", self.strategy))[keep],
+                "strategy": np.full(size, recorder.code("strategy", self.collection.strategy))[
+                    keep
+                ],
                 "winner": winner[keep],
                 "edge_time_us": edge.time_us[settled.edge_last][keep],
                 "cloud_time_us": cloud.time_us[settled.cloud_last][keep],
@@ -193,9 +266,27 @@ class _Met:
     time_us: NDArray[np.int64]
     place: NDArray[np.int64]
     """(meeting, key) as one number."""
+    word: NDArray[np.uint64]
 
     def picked(self, which: NDArray[np.bool_]) -> "_Met":
-        return _Met(self.site[which], self.time_us[which], self.place[which])
+        return _Met(self.site[which], self.time_us[which], self.place[which], self.word[which])
+
+
+def _version(writes: Writes, row: int, origin: str) -> dict[str, object]:
+    assert writes.value is not None
+    return {
+        "value": int(writes.value[row]),
+        "ts": int(writes.wall_us[row]) // 1000,
+        "origin": origin,
+    }
+
+
+def _winner(answer: object) -> int:
+    """Return what a merge policy's answer says; UNDECIDED if it says nothing that is known."""
+    word = answer.get("decision") if isinstance(answer, Mapping) else None
+    if word == "merge" and isinstance(answer, Mapping) and "value" in answer:
+        return NEITHER
+    return {"local": CLOUD, "remote": EDGE, "siblings": BOTH}.get(str(word), UNDECIDED)
 
 
 def _members(of: NDArray[np.int64], among: NDArray[np.int64]) -> NDArray[np.bool_]:

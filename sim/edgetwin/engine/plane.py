@@ -22,6 +22,7 @@ from edgetwin.engine.ledger import Ledger
 from edgetwin.engine.queueing import NEVER_US, NO_LIMIT, Rules, first_killing, inside, serve
 from edgetwin.engine.requests import Arrivals, Block, durations_us, scaled
 from edgetwin.engine.store import Store
+from edgetwin.engine.tally import Tally
 from edgetwin.model import Law
 
 _OUTCOME = np.array(
@@ -140,6 +141,7 @@ class Plane:
         """Retries that clients will issue, by service."""
         self.kept: list[dict[str, Column]] | None = [] if keep_requests else None
         self.asked = np.zeros(len(classes) * _TABLES_MAX * VERDICTS, dtype=np.int64)
+        self.tally = Tally(sites=sites, classes=len(classes), tables=_TABLES_MAX)
         self._row_of_site = np.full((len(classes), sites), -1, dtype=np.int64)
         for number, one in enumerate(classes):
             self._row_of_site[number, one.sites] = np.arange(one.sites.size)
@@ -343,15 +345,16 @@ class Plane:
         service = plan.service
         one = self.services[service]
         rules = one.rules
+        remembers = rules.remembers or one.watch_memory
         inmate: NDArray[np.bool_] | None = None
-        if self.ready[service][sites].max() <= 1 and not rules.remembers:
+        if self.ready[service][sites].max() <= 1 and not remembers:
             segment = rows["site"]
             slot = self.slots[service, :, 0][segment]
         else:
             choice = (rows["choice_word"] & _LOW).astype(np.int64)
             pod = (choice * self.ready[service][rows["site"]]) >> 32
             segment = pod * self.component.size + rows["site"]
-            if rules.remembers:
+            if remembers:
                 rows, segment, inmate = self._behind_inmates(service, rows, segment, sites)
             top = self.slots.shape[2] * self.component.size
             order = np.argsort(
@@ -365,7 +368,8 @@ class Plane:
             ([0], np.flatnonzero(segment[1:] != segment[:-1]) + 1, [rows.size])
         ).astype(np.int64)
         free = self.free_us[slot[first[:-1]]]
-        arrival, duration = rows["arrival_us"], rows["duration_us"]
+        came, duration = rows["arrival_us"], rows["duration_us"]
+        arrival = came
         old = np.zeros(first.size - 1, dtype=np.int64)
         if inmate is not None:
             old = np.add.reduceat(inmate.astype(np.int64), first[:-1])
@@ -379,12 +383,12 @@ class Plane:
         served = serve(arrival, duration, cold, first, free, old, rules)
         rows["slot"] = slot
         rows["start_us"], rows["finish_us"] = served.start_us, served.finish_us
-        for row in first_killing(arrival, served.finish_us, first, old, rules).tolist():
-            site_of, at = int(rows["site"][row]), int(arrival[row])
+        for row in first_killing(came, served.finish_us, first, old, rules).tolist():
+            site_of, at = int(rows["site"][row]), int(came[row])
             if at < self._until_us[site_of]:
                 plan.crossings.append(Crossing(site_of, at, "kill", int(slot[row])))
         if one.watch_memory:
-            rows["inside"] = inside(arrival, served.finish_us, first)
+            rows["inside"] = inside(came, served.finish_us, first)
         if rules.in_pod_max < NO_LIMIT:
             rows["rejected"] = served.rejected
         return _Part(rows, inmate)
@@ -666,7 +670,15 @@ class Plane:
         at *= VERDICTS
         at += rows["verdict"]
         at = at if reached.all() else at[reached]
-        self.asked += np.bincount(at, minlength=self.asked.size)
+        counts = np.bincount(at, minlength=self.asked.size)
+        self.asked += counts
+        if self.tally.wants(counts):
+            which = np.flatnonzero(reached)
+            self.tally.count(
+                site=rows["site"][which], request_class=rows["request_class"][which],
+                table=rows["table"][which], verdict=rows["verdict"][which],
+                at_site=rows["slot"][which] >= 0,
+            )  # fmt: skip
 
     def _write(self, rows: Attempts, which: NDArray[np.int64], column: NDArray[np.int64]) -> None:
         """Append to the stores of the pods' sites; what went to the cloud is there already."""
@@ -680,10 +692,10 @@ class Plane:
             one = self.classes[number]
             assert one.keys is not None
             mine = np.flatnonzero(rows["request_class"][which] == number)
+            word = rows["key_word"][which][mine]
             self.store.keep(
-                one.write_class, site[mine], finish[mine],
-                chosen_keys(rows["key_word"][which][mine], one.keys),
-            )  # fmt: skip
+                one.write_class, site[mine], finish[mine], chosen_keys(word, one.keys), word
+            )
 
     def _client(
         self, service: int, rows: Attempts, outcome: NDArray[np.int64], end_us: NDArray[np.int64]
@@ -729,10 +741,10 @@ class Plane:
         answered = outcome <= ledger.LATE
         latency = end_us - self._first(rows)
         if answered.all():
-            self.books.add_latency(site, request_class, span, latency)
+            self.books.add_latency(span, request_class, latency)
         else:
             where = np.flatnonzero(answered)
-            self.books.add_latency(site[where], request_class[where], span[where], latency[where])
+            self.books.add_latency(span[where], request_class[where], latency[where])
 
     # -- changes from outside --------------------------------------------------------------
 

@@ -39,6 +39,8 @@ class KeyedWrites:
     site: list[NDArray[np.int32]] = field(default_factory=list)
     time_us: list[NDArray[np.int64]] = field(default_factory=list)
     key: list[NDArray[np.int64]] = field(default_factory=list)
+    word: list[NDArray[np.uint64]] = field(default_factory=list)
+    """The draw behind each key; its low half draws the value, where one is needed."""
 
 
 class Store:
@@ -103,13 +105,14 @@ class Store:
 
     def keep(
         self, write_class: int, site: NDArray[np.integer], time_us: NDArray[np.int64],
-        key: NDArray[np.int64],
+        key: NDArray[np.int64], word: NDArray[np.uint64],
     ) -> None:  # fmt: skip
         """Keep the keys of writes to a contended collection until the two sides meet."""
         keyed = self.keyed[self.classes[write_class].collection]
         keyed.site.append(site.astype(np.int32))
         keyed.time_us.append(time_us)
         keyed.key.append(key)
+        keyed.word.append(word)
 
     def advance(self, sites: NDArray[np.int64], until_us: NDArray[np.int64]) -> None:
         """Prune at every mark up to and at *until_us* of each of *sites*."""

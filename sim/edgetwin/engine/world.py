@@ -1,6 +1,6 @@
 """A scenario made ready to run: streams, rules, stores, clusters and agents for a set of sites."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 
@@ -457,10 +457,19 @@ class World:
             )
             self.contentions.append(
                 Contention(
-                    name, collection.strategy, self.names, edge, streams, sites,
-                    key_law(collection.keys), clocks,
+                    name, collection, self.names, edge, streams, sites,
+                    key_law(collection.keys), clocks, self._merge(collection),
                 )
             )  # fmt: skip
+
+    def _merge(
+        self, collection: Collection
+    ) -> Callable[[Sequence[object]], Sequence[object]] | None:
+        """Return what decides conflicts of a collection whose strategy is a policy."""
+        if collection.merge is None:
+            return None
+        policy = self.topology.policies[collection.merge]
+        return partial(self.policies[collection.merge][0].decide_many, policy.entrypoint)
 
     # -- while it runs ---------------------------------------------------------------------
 

@@ -134,6 +134,9 @@ def _collections(topology: Topology, read: Read, findings: Findings) -> None:
         if collection.egress is not None:
             known = written(findings, "policies")
             _name(findings, (*steps, "egress"), "policy", collection.egress, known)
+        if collection.merge is not None:
+            known = written(findings, "policies")
+            _name(findings, (*steps, "merge"), "policy", collection.merge, known)
         claim = None if collection.claim is None else claims.get(collection.claim)
         if claim is None and collection.claim is not None and read.whole:
             known = read.names("PersistentVolumeClaim")
@@ -254,7 +257,8 @@ def _unused(topology: Topology, findings: Findings) -> None:
     used: Mapping[str, set[str | None]] = {
         "collections": {request.collection for _, request in requests(topology)},
         "policies": {request.policy for _, request in requests(topology)}
-        | {collection.egress for collection in topology.collections.values()},
+        | {collection.egress for collection in topology.collections.values()}
+        | {collection.merge for collection in topology.collections.values()},
         "services": {request.service for _, request in requests(topology)},
     }
     words = {"collections": "collection", "policies": "policy", "services": "Service"}
