@@ -9,7 +9,7 @@ import tarfile
 from contextlib import suppress
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgetwin.policy import Key, check_roots, errors, load_bundle
@@ -134,6 +134,7 @@ def test_yaml_that_unfolds_without_end_is_refused():
         load_bundle(archive({"data.yaml": bomb}))
 
 
+@settings(deadline=None)
 @given(st.integers(0, 54_000), st.integers(0, 255))
 def test_a_corrupted_bundle_is_refused_or_read_but_never_anything_else(place, byte):
     raw = bytearray(_egress())

@@ -40,6 +40,7 @@ def test_the_direct_path_is_in_use_here():
     assert _examine(DirectGuest) == _examine(PublicGuest)
 
 
+@settings(deadline=None)
 @given(JSON)
 def test_any_json_value_comes_back_as_it_was(value):
     policy = _fast()

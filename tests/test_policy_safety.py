@@ -5,6 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgetwin.policy import Limits, Policy, errors, load_bundle
+from edgetwin.policy.compiled import Metering
+from edgetwin.policy.interruption import interruptible
+from policy.hostile import ENDLESS, hostile
 from policy.modules import PAYMENT, RETAIL, fixture, shipped
 
 
@@ -83,7 +86,8 @@ def test_one_instance_survives_a_hundred_thousand_patches_without_growing():
             "value": {"level": number, "note": "x" * (number % 90)},
         }
         policy.patch_data([operation])
-        if number == 5000:
+        if number == 20_000:
+            # By then the free lists hold what a patch needs, and the heap has been made afresh.
             early_bytes = policy.memory_bytes
 
     assert policy.rebuilds == 0
@@ -122,3 +126,94 @@ def test_a_bundle_that_is_refused_leaves_the_active_policy_as_it_was():
         Policy(fixture("lacking"))
 
     assert active.decide(RETAIL, PAYMENT) is True
+
+
+@pytest.mark.parametrize("public_api", [False, True])
+@pytest.mark.parametrize("kind", ENDLESS)
+def test_no_module_runs_on_past_its_deadline(kind, public_api):
+    limits = Limits(deadline_us=50_000)
+    bundle = load_bundle(hostile(ENDLESS[kind], builtins=True), name="hostile")
+    policy = Policy(bundle, limits=limits, public_api=public_api, builtin_functions=TRACE)
+
+    for _ in range(2):
+        with pytest.raises(errors.PolicyTimeout, match="hostile: the decision took longer"):
+            policy.decide("e")
+
+
+TRACE = {"trace": lambda: True}
+
+
+@pytest.mark.parametrize("public_api", [False, True])
+def test_a_module_with_a_memory_of_its_own_is_interrupted_too(public_api):
+    wasm = hostile(ENDLESS["a loop in a loop"], own_memory=True)
+    limits = Limits(deadline_us=50_000)
+    policy = Policy(load_bundle(wasm, name="hostile"), limits=limits, public_api=public_api)
+
+    for _ in range(2):
+        with pytest.raises(errors.PolicyTimeout):
+            policy.decide("e")
+    assert policy._instance.metering is Metering.EPOCH
+
+
+def test_a_module_that_never_finishes_starting_is_refused():
+    bundle = load_bundle(hostile(start=ENDLESS["a loop that does nothing"]), name="hostile")
+
+    with pytest.raises(errors.ModuleError, match="hostile"):
+        Policy(bundle, limits=Limits(deadline_us=50_000))
+
+
+def test_a_module_that_reads_its_own_flag_as_set_is_not_taken_for_late():
+    body = "(i32.store (i32.const 0) (i32.const 7)) (loop $l)"
+    policy = Policy(load_bundle(hostile(body), name="hostile"))
+
+    with pytest.raises(errors.PolicyTrapped):
+        policy.decide("e")
+
+
+@pytest.mark.parametrize("address", [0, 131_071, 131_072, 2**31, 2**32 - 1])
+@pytest.mark.parametrize("public_api", [False, True])
+def test_a_result_at_any_address_is_read_within_the_memory(address, public_api):
+    signed = address - 2**32 if address >= 2**31 else address
+    bundle = load_bundle(hostile(f"(return (i32.const {signed}))"), name="hostile")
+    policy = Policy(bundle, public_api=public_api)
+
+    with pytest.raises(errors.PolicyError):
+        policy.decide("e")
+
+
+def test_a_result_without_an_end_is_read_within_the_memory():
+    fill = (
+        "(local $at i32) (local.set $at (i32.const 100000))"
+        "(loop $l (i32.store8 (local.get $at) (i32.const 91))"
+        "(br_if $l (i32.lt_u (local.tee $at (i32.add (local.get $at) (i32.const 1)))"
+        " (i32.const 131072))))(return (i32.const 100000))"
+    )
+
+    for public_api in (False, True):
+        policy = Policy(load_bundle(hostile(fill), name="hostile"), public_api=public_api)
+        with pytest.raises(errors.PolicyError):
+            policy.decide("e")
+
+
+def test_checks_are_put_in_and_change_no_answer():
+    wasm = shipped("retail-authz-r1").wasm or b""
+
+    checked = interruptible(wasm)
+
+    assert checked is not None
+    assert len(wasm) < len(checked) < 1.1 * len(wasm)
+    assert Policy(load_bundle(wasm, name="own checks"))._instance.metering is Metering.DEADLINE
+
+
+def test_a_module_whose_memory_is_laid_out_otherwise_is_left_to_wasmtimes_checks():
+    high = b"\x00A\xf0\xa2\x04\x0b"  # an active segment at 70,000
+    wasm = hostile(ENDLESS["a loop that does nothing"])
+    text_at_70000 = wasm.rindex(high)
+    moved = wasm[:text_at_70000] + b"\x00A\x80\x80\x00\x0b" + wasm[text_at_70000 + 6 :]
+    own_memory = hostile("", own_memory=True)
+    policy = Policy(load_bundle(wasm, name="high"), limits=Limits(deadline_us=50_000))
+
+    assert interruptible(wasm) is not None
+    assert interruptible(moved) is None
+    assert interruptible(own_memory) is None
+    assert policy._instance.metering is Metering.DEADLINE

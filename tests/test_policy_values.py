@@ -3,7 +3,7 @@
 from decimal import Decimal
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgetwin.policy import values
@@ -23,12 +23,14 @@ REGO = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(REGO)
 def test_a_value_that_is_written_reads_back_equal(value):
     assert values.equal(values.parse(values.dump(value)), value)
     assert values.equal(values.parse(values.rego_text(value)), value)
 
 
+@settings(deadline=None)
 @given(REGO, REGO, REGO)
 def test_the_order_is_total(one, two, three):
     first, second, third = map(values.order_key, (one, two, three))

@@ -23,7 +23,7 @@ def sections(wasm: bytes) -> list[tuple[int, bytes]]:
     found, at = [], 8
     while at < len(wasm):
         kind = wasm[at]
-        size, at = _unsigned(wasm, at + 1)
+        size, at = unsigned(wasm, at + 1)
         if at + size > len(wasm):
             raise ValueError(f"ends within its section {kind}")
         found.append((kind, wasm[at : at + size]))
@@ -34,19 +34,19 @@ def sections(wasm: bytes) -> list[tuple[int, bytes]]:
 def assemble(parts: Iterable[tuple[int, bytes]]) -> bytes:
     """Return the module that *parts*, as ``sections`` gives them, make up."""
     return b"\x00asm\x01\x00\x00\x00" + b"".join(
-        bytes([kind]) + _leb(len(content)) + content for kind, content in parts
+        bytes([kind]) + leb(len(content)) + content for kind, content in parts
     )
 
 
 def exports(content: bytes) -> list[tuple[str, int, int]]:
     """Return the exports of an export section as (name, kind, index)."""
-    count, at = _unsigned(content, 0)
+    count, at = unsigned(content, 0)
     found = []
     for _ in range(count):
-        size, at = _unsigned(content, at)
+        size, at = unsigned(content, at)
         name = content[at : at + size].decode("utf-8")
         kind = content[at + size]
-        index, at = _unsigned(content, at + size + 1)
+        index, at = unsigned(content, at + size + 1)
         found.append((name, kind, index))
     return found
 
@@ -54,8 +54,8 @@ def exports(content: bytes) -> list[tuple[str, int, int]]:
 def export_section(entries: Iterable[tuple[str, int, int]]) -> bytes:
     """Return the export section of *entries*, the inverse of ``exports``."""
     listed = list(entries)
-    return _leb(len(listed)) + b"".join(
-        _leb(len(name.encode())) + name.encode() + bytes([kind]) + _leb(index)
+    return leb(len(listed)) + b"".join(
+        leb(len(name.encode())) + name.encode() + bytes([kind]) + leb(index)
         for name, kind, index in listed
     )
 
@@ -70,8 +70,8 @@ def with_stack_pointer(wasm: bytes) -> bytes:
         by_kind = {kind: content for kind, content in parts if kind}
         globals_ = by_kind.get(GLOBAL, b"\x00")
         listed = exports(by_kind.get(EXPORT, b"\x00"))
-        imports_global = _GLOBAL_KIND in _import_kinds(by_kind.get(IMPORT, b"\x00"))
-        count, at = _unsigned(globals_, 0)
+        imports_global = _GLOBAL_KIND in import_kinds(by_kind.get(IMPORT, b"\x00"))
+        count, at = unsigned(globals_, 0)
         if imports_global or not count or globals_[at] != _I32 or globals_[at + 1] != _MUTABLE:
             return wasm
     except IndexError:
@@ -82,27 +82,27 @@ def with_stack_pointer(wasm: bytes) -> bytes:
     return assemble((kind, section if kind == EXPORT else content) for kind, content in parts)
 
 
-def _import_kinds(content: bytes) -> Iterator[int]:
+def import_kinds(content: bytes) -> Iterator[int]:
     """Yield the kind of each import: 0 function, 1 table, 2 memory, 3 global."""
-    count, at = _unsigned(content, 0)
+    count, at = unsigned(content, 0)
     for _ in range(count):
         for _ in range(2):  # module, name
-            size, at = _unsigned(content, at)
+            size, at = unsigned(content, at)
             at += size
         kind = content[at]
         yield kind
         if kind == 0:
-            _, at = _unsigned(content, at + 1)
+            _, at = unsigned(content, at + 1)
         elif kind == _GLOBAL_KIND:
             at += 3
         else:
             at += 2 if kind == 1 else 1  # a table names its element type first
             bounds, at = 1 + (content[at] & 1), at + 1
             for _ in range(bounds):
-                _, at = _unsigned(content, at)
+                _, at = unsigned(content, at)
 
 
-def _unsigned(raw: bytes, at: int) -> tuple[int, int]:
+def unsigned(raw: bytes, at: int) -> tuple[int, int]:
     """Read an unsigned LEB128 number; return it and where it ends."""
     value = shift = 0
     while True:
@@ -115,7 +115,7 @@ def _unsigned(raw: bytes, at: int) -> tuple[int, int]:
             raise ValueError("holds a number that is too long")
 
 
-def _leb(value: int) -> bytes:
+def leb(value: int) -> bytes:
     """Return *value* as unsigned LEB128."""
     encoded = bytearray()
     while value >= 0x80:

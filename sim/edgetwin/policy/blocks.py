@@ -10,7 +10,7 @@ from functools import cache
 
 import wasmtime
 
-from edgetwin.policy.compiled import Metering, load_module
+from edgetwin.policy.compiled import Metering, load_as_it_is
 from edgetwin.policy.direct import DirectGuest
 
 BLOCK_DECISIONS = 256
@@ -74,7 +74,7 @@ class BlockDriver:
 
     def __init__(self, name: str, guest: DirectGuest, metering: Metering) -> None:
         engine = guest.store.engine
-        module = load_module(name, _driver(), engine, metering)
+        module = load_as_it_is(_driver(), engine, metering)
         imports: list[wasmtime.Memory | wasmtime.Func] = [guest.memory]
         evaluate = guest.exports["opa_eval"]
         assert isinstance(evaluate, wasmtime.Func), name

@@ -10,8 +10,6 @@ import time
 import weakref
 from typing import Protocol
 
-import wasmtime
-
 LOOKS_PER_DEADLINE = 8
 """How often a deadline is looked at. Chosen: a decision is broken off at most an eighth late."""
 
@@ -21,9 +19,11 @@ PERIOD_S_MIN, PERIOD_S_MAX = 0.002, 0.25
 class Watched(Protocol):
     """What can be interrupted."""
 
-    engine: wasmtime.Engine
     ticket: int
-    interrupted_ticket: int
+    """Odd while it is running, and another number each time."""
+
+    def interrupt(self, ticket: int) -> None:
+        """Break off what has been running since *ticket*."""
 
 
 class Watchdog:
@@ -65,8 +65,7 @@ class Watchdog:
                 if started is None or started[0] != ticket:
                     seen[key] = (ticket, now)
                 elif ticket % 2 and now - started[1] > deadline_s:
-                    instance.interrupted_ticket = ticket
-                    instance.engine.increment_epoch()
+                    instance.interrupt(ticket)
                     seen[key] = (ticket, now)
                 del instance
             seen = {key: entry for key, entry in seen.items() if key in watched}

@@ -4,12 +4,14 @@
 twenty times faster; either gives the same answers, and tests hold them against each other.
 """
 
+import ctypes
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import wasmtime
 
 from edgetwin.policy.errors import AbiError, ModuleError
+from edgetwin.policy.interruption import FLAG_ADDRESS
 
 PAGE_BYTES = 65_536
 
@@ -110,10 +112,15 @@ class PublicGuest:
         module: wasmtime.Module,
         store: wasmtime.Store,
         functions: Mapping[str, HostFunction],
+        announce: Callable[["PublicGuest"], None] | None = None,
     ) -> None:
         self.name = name
         self.store = store
         self.fault: BaseException | None = None
+        self._flag: ctypes.c_uint32 | None = None
+        if announce is not None:
+            # Already now, because instantiating runs the module's start function.
+            announce(self)
         linker = wasmtime.Linker(store.engine)
         own_memory = None
         try:
@@ -121,6 +128,9 @@ class PublicGuest:
                 if entry.name == "memory":
                     assert isinstance(entry.type, wasmtime.MemoryType)
                     own_memory = wasmtime.Memory(store, entry.type)
+                    self._flag = ctypes.c_uint32.from_address(
+                        ctypes.addressof(own_memory.data_ptr(store).contents) + FLAG_ADDRESS
+                    )
                     linker.define(store, "env", "memory", own_memory)
                 else:
                     assert entry.name is not None
@@ -155,6 +165,15 @@ class PublicGuest:
                 raise
 
         return wasmtime.Func(self.store, function_type(*IMPORTS[name]), guarded)
+
+    def interrupt(self) -> None:
+        """Make the module break off at its next check; called by another thread."""
+        if self._flag is not None:
+            self._flag.value = 1
+
+    def interrupted(self) -> bool:
+        """Tell whether the module was made to break off, and has not been made anew since."""
+        return self._flag is not None and self._flag.value != 0
 
     def has(self, export: str) -> bool:
         """Tell whether the module exports the function *export*."""

@@ -14,9 +14,10 @@ import orjson
 import wasmtime
 
 from edgetwin.policy import patching, values
-from edgetwin.policy.binary import STACK_POINTER, with_stack_pointer
+from edgetwin.policy.binary import STACK_POINTER
 from edgetwin.policy.blocks import BLOCK_DECISIONS, BlockDriver
-from edgetwin.policy.compiled import Metering, load_module, new_engine
+from edgetwin.policy.compiled import Metering, load_policy
+from edgetwin.policy.deadline import WATCHDOG
 from edgetwin.policy.direct import DirectGuest
 from edgetwin.policy.errors import (
     DataError,
@@ -43,6 +44,13 @@ Builtin = Callable[..., Any]
 
 class _Abort(Exception):  # noqa: N818
     """The module called ``opa_abort`` with this text."""
+
+
+class _Interrupted(Exception):  # noqa: N818
+    """A built-in was called by a module that is to break off."""
+
+
+NOT_INTERRUPTED = -1
 
 
 @dataclass(frozen=True)
@@ -74,18 +82,16 @@ class Instance:
     ) -> None:
         self.name = name
         self.limits = limits
-        self.metering = metering
         self.guest_kind = guest_kind
-        try:
-            wasm = with_stack_pointer(wasm)
-        except (ValueError, UnicodeDecodeError) as error:
-            raise ModuleError(name, str(error)) from None
-        self.engine = new_engine(metering)
-        self.module = load_module(name, wasm, self.engine, metering)
+        compiled = load_policy(name, wasm, metering)
+        self.engine, self.module = compiled.engine, compiled.module
+        self.metering = compiled.metering
         check_interface(name, self.module)
         self.ticket = 0
-        """Odd while a decision is running; what the watchdog looks at."""
-        self.interrupted_ticket = -1
+        """Odd while the module is running; what the watchdog looks at."""
+        self.interrupted_ticket = NOT_INTERRUPTED
+        if metering is Metering.DEADLINE and limits.deadline_us is not None:
+            WATCHDOG.watch(self, limits.deadline_us)
         self.rebuilds = 0
         self.documents: list[Any] = []
         self.addresses: list[int] = []
@@ -103,10 +109,31 @@ class Instance:
 
     # Starting and healing.
 
+    def interrupt(self, ticket: int) -> None:
+        """Break off what has been running since *ticket*; called by the watchdog's thread."""
+        self.interrupted_ticket = ticket
+        if self.metering is Metering.EPOCH:
+            self.engine.increment_epoch()
+        else:
+            self.guest.interrupt()
+
+    def _announce(self, guest: PublicGuest) -> None:
+        self.guest = guest
+
     def _start(self) -> None:
         """Instantiate the module, with an empty heap."""
+        self.ticket += 1
+        try:
+            self._instantiate()
+        except FAILURES as error:
+            fault = f"cannot be started: {str(error).splitlines()[0]}"
+            raise ModuleError(self.name, fault) from None
+        finally:
+            self.ticket += 1
+
+    def _instantiate(self) -> None:
         self.store = wasmtime.Store(self.engine)
-        if self.metering is Metering.DEADLINE:
+        if self.metering is Metering.EPOCH:
             self.store.set_epoch_deadline(1)
         if self.metering is Metering.FUEL:
             self.store.set_fuel(2**63)
@@ -117,6 +144,7 @@ class Instance:
             self.module,
             self.store,
             {**functions, "opa_abort": self._abort, "opa_println": self._print},
+            self._announce,
         )
         pointer = self.guest.exports.get(STACK_POINTER)
         self._stack_pointer = pointer if isinstance(pointer, wasmtime.Global) else None
@@ -168,6 +196,7 @@ class Instance:
         guest = self.guest
         if texts is None:
             texts = [data_text(self.name, document) for document in self.documents]
+        self.ticket += 1
         try:
             if guest.has("opa_heap_stash_clear"):
                 guest.call("opa_heap_stash_clear")
@@ -179,6 +208,8 @@ class Instance:
             self.heap = guest.call("opa_heap_ptr_get")
         except FAILURES as error:
             raise self._typed(error, "its data") from None
+        finally:
+            self.ticket += 1
         self.loaded_bytes = self.heap - self.base
 
     def _parsed(self, text: bytes) -> int:
@@ -273,12 +304,25 @@ class Instance:
         Returns the result only if the decision was broken off by mistake and made again.
         """
         self.ticket = ticket + 1
+        meant, broken_off = self.interrupted_ticket, self._broken_off(error)
         self._heal(error)
-        fault = self._typed(error, "the decision")
-        if isinstance(fault, PolicyTimeout) and self.interrupted_ticket != ticket:
+        if broken_off and meant not in {ticket, NOT_INTERRUPTED}:
             # The watchdog meant an earlier decision, which ended at that very moment.
             return self.evaluate(entrypoint, raw, document)
-        raise fault from None
+        if broken_off and meant == ticket:
+            raise PolicyTimeout(
+                self.name, f"the decision took longer than {self.limits.deadline_us} us"
+            ) from None
+        raise self._typed(error, "the decision") from None
+
+    def _broken_off(self, error: BaseException) -> bool:
+        """Tell whether *error* is what an interruption looks like."""
+        if isinstance(error, HostFault):
+            return isinstance(error.cause, _Interrupted)
+        code = error.trap_code if isinstance(error, wasmtime.Trap) else None
+        if self.metering is Metering.EPOCH:
+            return code is wasmtime.TrapCode.INTERRUPT
+        return code is wasmtime.TrapCode.UNREACHABLE and self.guest.interrupted()
 
     def too_large(self, raw: bytes | None) -> PolicyOutOfMemory:
         """Return the error for an input that the memory has no room for."""
@@ -365,7 +409,8 @@ class Instance:
 
     def _heal(self, error: BaseException) -> None:
         """Make the instance usable again after a decision that ended in *error*."""
-        aborted = isinstance(error, HostFault)
+        aborted = isinstance(error, HostFault) and not isinstance(error.cause, _Interrupted)
+        self.interrupted_ticket = NOT_INTERRUPTED
         if aborted and self._stack_pointer is not None:
             self._stack_pointer.set_value(self.store, wasmtime.Val.i32(self._stack_top))
         else:
@@ -378,11 +423,11 @@ class Instance:
             return self._aborted(str(cause))
         if isinstance(cause, DecisionError):
             return cause
-        if isinstance(error, HostFault):
+        if isinstance(error, HostFault) and not isinstance(cause, _Interrupted):
             # A fault of ours, or of a built-in that the user brought along: not to be hidden.
             raise cause
         code = cause.trap_code if isinstance(cause, wasmtime.Trap) else None
-        if code is wasmtime.TrapCode.INTERRUPT:
+        if isinstance(cause, _Interrupted) or code is wasmtime.TrapCode.INTERRUPT:
             deadline = self.limits.deadline_us
             return PolicyTimeout(self.name, f"{what} took longer than {deadline} us")
         if code is wasmtime.TrapCode.STACK_OVERFLOW:
@@ -413,6 +458,9 @@ class Instance:
 
     def _builtin(self, number: int, _context: int, *arguments: int) -> int:
         guest = self.guest
+        if guest.interrupted():
+            # A module may go round by way of the host, where it has no check of its own.
+            raise _Interrupted
         operands = [
             values.parse(guest.text(guest.call("opa_value_dump", argument)))
             for argument in arguments

@@ -18,7 +18,6 @@ from edgetwin.policy import builtins, values
 from edgetwin.policy.bundle import Bundle
 from edgetwin.policy.compiled import Metering
 from edgetwin.policy.context import DecisionContext
-from edgetwin.policy.deadline import WATCHDOG
 from edgetwin.policy.direct import guest_class
 from edgetwin.policy.errors import (
     DataError,
@@ -28,6 +27,7 @@ from edgetwin.policy.errors import (
     InputTooLargeError,
     MissingBuiltinsError,
     ModuleError,
+    PolicyTrapped,
 )
 from edgetwin.policy.guest import PublicGuest
 from edgetwin.policy.instance import FAILURES, Builtin, Instance, Limits
@@ -80,8 +80,6 @@ class Policy:
         kind: type[PublicGuest] = PublicGuest if public_api else guest_class()
         metered = Metering.NOTHING if self.limits.deadline_us is None else Metering.DEADLINE
         self._instance = self._instantiate(bundle.wasm, metered, kind)
-        if self.limits.deadline_us is not None:
-            WATCHDOG.watch(self._instance, self.limits.deadline_us)
         self._numbers = self._instance.entrypoints
         self.entrypoints: tuple[str, ...] = tuple(self._numbers)
         """What it can be asked, sorted."""
@@ -286,7 +284,10 @@ class Policy:
         known = self._answers.get(answer, _UNSEEN)
         if known is not _UNSEEN:
             return known
-        result = read_result(answer)
+        try:
+            result = read_result(answer)
+        except (ValueError, RecursionError) as error:
+            raise PolicyTrapped(self.bundle.name, f"gave no result set: {error}") from None
         if isinstance(result, _SHARED) and len(answer) < 200 and len(self._answers) < 4096:
             self._answers[answer] = result
         return result
@@ -439,6 +440,8 @@ FUEL_TANK = 2**62
 def read_result(answer: bytes) -> Any:
     """Return the value of ``result`` in the result set *answer*; UNDEFINED if the set is empty.
 
+    Raises ValueError if it is none.
+
     >>> read_result(b'{{"result": {"b", "a"}}}'), read_result(b"set()")
     (['a', 'b'], UNDEFINED)
     """
@@ -449,7 +452,11 @@ def read_result(answer: bytes) -> Any:
             return orjson.loads(inner)["result"]
         except orjson.JSONDecodeError:
             pass
-    results = [dict(values.pairs_of(binding) or ()) for binding in values.parse(answer)]
-    if not results:
-        return UNDEFINED
-    return values.to_json(results[0]["result"])
+    bindings = values.parse(answer)
+    if not isinstance(bindings, values.RegoSet | list):
+        raise ValueError(f"{answer[:40]!r} is no set of bindings")
+    for binding in bindings:
+        if not isinstance(binding, dict) or "result" not in binding:
+            raise ValueError(f"{answer[:40]!r} binds no result")
+        return values.to_json(binding["result"])
+    return UNDEFINED
