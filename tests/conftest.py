@@ -35,6 +35,9 @@ def vector_files(config: pytest.Config, kind: str) -> list[Path]:
     given = config.getoption("--vectors")
     if given:
         files = [Path(one) for one in given]
+        absent = [str(file) for file in files if not file.is_file()]
+        if absent:
+            raise pytest.UsageError(f"--vectors: no such file: {', '.join(absent)}")
     else:
         data = os.environ.get("EDGETWIN_DATA")
         folders = [Path(__file__).parent / "vectors", *([Path(data) / "vectors"] if data else [])]

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from pathlib import Path
 
 import pytest
 
@@ -15,7 +16,7 @@ from edgetwin.analysis.anomalies import (
     with_policy,
 )
 from edgetwin.commands import anomalies as command
-from edgetwin.errors import UsageError
+from edgetwin.errors import ScenarioError, UsageError
 
 SEEDS = range(60)
 
@@ -127,3 +128,41 @@ def test_the_command_prints_the_table(capsys: pytest.CaptureFixture[str]) -> Non
     assert [one["strategy"] for one in json.loads(printed["json"])] == [v.name for v in VARIANTS]
     with pytest.raises(UsageError, match="--storms 0"):
         command.run(parser.parse_args(["--storms", "0"]))
+
+
+def test_a_storm_is_explained_saved_edited_and_judged_again(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    parser = argparse.ArgumentParser()
+    command.add_arguments(parser)
+    file = tmp_path / "history.jsonl"
+
+    explain = ["--explain", "siblings", "--seed", "3", "--save", str(file)]
+    assert command.run(parser.parse_args(explain)) == 0
+    explained = capsys.readouterr().out
+    assert command.run(parser.parse_args(["--judge", str(file)])) == 0
+    assert capsys.readouterr().out == explained
+
+    lines = file.read_text().splitlines()
+    struck = next(line for line in lines if '"Delivery"' in line and '"replica": "cloud"' in line)
+    file.write_text("\n".join(line for line in lines if line != struck))
+    assert command.run(parser.parse_args(["--judge", str(file)])) == 1
+    judged = capsys.readouterr().out
+    assert "FAIL     no_lost_acked_writes: 1 of" in judged
+    assert f"{json.loads(struck)['operation']}: " in judged
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--explain", "siblngs"], "did you mean 'siblings'"),
+        (["--save", "x"], "say which with --explain"),
+        (["--judge", "absent.jsonl"], "absent.jsonl: cannot be read"),
+    ],
+)
+def test_a_wrong_use_is_explained(arguments: list[str], told: str) -> None:
+    parser = argparse.ArgumentParser()
+    command.add_arguments(parser)
+
+    with pytest.raises((UsageError, ScenarioError), match=told):
+        command.run(parser.parse_args(arguments))

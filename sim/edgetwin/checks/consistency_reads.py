@@ -37,7 +37,7 @@ def read_your_writes(trace: Trace) -> Verdict:
             ]
             if unknown or older:
                 violations.append(event.id)
-                about += [write.id, event.id]
+                about += [write.id, *older[:1], event.id]
                 break
     reason = f"{len(violations)} of {judged} reads missed an earlier write of their own session"
     return _sessions(trace, name, judged, violations, about, reason)
@@ -72,7 +72,7 @@ def _sessions(
     trace: Trace, name: str, judged: int, violations: list[str], about: list[str], reason: str
 ) -> Verdict:
     if violations:
-        return trace.verdict(name, Result.FAIL, reason, witness=violations, about=about)
+        return trace.verdict(name, Result.FAIL, reason, witness=violations, about=about[:3])
     if not judged:
         return trace.verdict(name, Result.UNKNOWN, "no session read a key that it knew before")
     return trace.verdict(name, Result.PASS, reason)

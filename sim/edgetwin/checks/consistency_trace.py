@@ -137,15 +137,20 @@ class Trace:
         *,
         witness: Sequence[str] | Mapping[str, Any] = (),
         about: Iterable[str] = (),
+        at: Iterable[str] = (),
         keys: Iterable[str] = (),
         **details: Any,
     ) -> Verdict:
         """Return a verdict whose evidence is the events about some operations and reads.
 
         *witness*: what proves a failure. *about*: the operations and reads to show, in the order
-        of the history. *keys*: keys of which to show what every replica has in the end.
+        of the history; *at*: the replicas at which, all if none is named. *keys*: keys of which to
+        show what these replicas have in the end.
         """
-        evidence = [*self._told(frozenset(about)), *self._ends(keys)]
+        places = frozenset(at) or frozenset(self.knowledge)
+        ends = list(self._ends(keys, places))
+        told = list(self._told(frozenset(about), places))
+        evidence = [*told[: EVIDENCE_ROWS_MAX - len(ends)], *ends]
         shown = dict(witness) if isinstance(witness, Mapping) else list(witness)
         return Verdict(
             name=name,
@@ -155,18 +160,18 @@ class Trace:
             details={"witness": shown, **details},
         )
 
-    def _told(self, about: frozenset[str]) -> Iterator[Evidence]:
+    def _told(self, about: frozenset[str], places: frozenset[str]) -> Iterator[Evidence]:
         for number, event in enumerate(self.history.events):
             told = _told(event, about)
-            if told:
-                replica = getattr(event, "replica", "")
+            replica = getattr(event, "replica", "")
+            if told and replica in places:
                 yield Evidence(what=told, number=number, site=replica, start_us=event.time_us)
 
-    def _ends(self, keys: Iterable[str]) -> Iterator[Evidence]:
+    def _ends(self, keys: Iterable[str], places: frozenset[str]) -> Iterator[Evidence]:
         last = len(self.history.events)
         end_us = self.history.events[-1].time_us if last else 0
         for key in keys:
-            for name in sorted(self.live):
+            for name in sorted(self.live & places):
                 what = f"in the end shows {key} = {_text(self.value(name, key))}"
                 yield Evidence(what=what, number=last, site=name, start_us=end_us)
 

@@ -45,10 +45,10 @@ def no_lost_acked_writes(trace: Trace) -> Verdict:
     if lost:
         judge = trace.judge(trace.operations[lost[0]])
         reason = f"{len(lost)} {counted} are unknown at {judge} and no dead letters"
-        return trace.verdict(name, Result.FAIL, reason, witness=lost, about=lost)
+        return trace.verdict(name, Result.FAIL, reason, witness=lost, about=lost[:3])
     if waiting:
         reason = f"{len(waiting)} {counted} still wait behind a cut"
-        return trace.verdict(name, Result.UNKNOWN, reason, witness=waiting, about=waiting)
+        return trace.verdict(name, Result.UNKNOWN, reason, witness=waiting, about=waiting[:3])
     if not acknowledged:
         return trace.verdict(name, Result.UNKNOWN, "no operation was acknowledged")
     return trace.verdict(name, Result.PASS, f"0 {counted} are lost")
@@ -73,15 +73,28 @@ def no_lost_updates(trace: Trace) -> Verdict:
     counted = f"of {len(acknowledged)} acknowledged operations"
     if lost:
         reason = f"{len(lost)} {counted} vanished though nobody overwrote them knowingly"
-        keys = sorted({trace.operations[one].key for one in lost})
-        winners = [name for key in keys for name in trace.visible(trace.history.authority, key)]
-        return trace.verdict(name, Result.FAIL, reason, witness=lost, about=[*lost, *winners])
+        return trace.verdict(
+            name, Result.FAIL, reason, witness=lost, **_how_it_was_beaten(trace, lost[0])
+        )
     if waiting:
         reason = f"{len(waiting)} {counted} still wait behind a cut"
         return trace.verdict(name, Result.UNKNOWN, reason, witness=waiting, about=waiting)
     if not acknowledged:
         return trace.verdict(name, Result.UNKNOWN, "no operation was acknowledged")
     return trace.verdict(name, Result.PASS, f"each {counted} shows or was overwritten knowingly")
+
+
+def _how_it_was_beaten(trace: Trace, lost: str) -> dict[str, list[str]]:
+    """Return what to show of one lost operation: it and what shows instead, where they met."""
+    operation = trace.operations[lost]
+    judge = trace.judge(operation)
+    winners = trace.visible(judge, operation.key)
+    writers = [trace.operations[one].replica for one in winners if one in trace.operations]
+    return {
+        "about": [lost, *winners],
+        "at": [operation.replica, judge, *writers],
+        "keys": [operation.key],
+    }
 
 
 def _waits(trace: Trace, operation: Operation) -> bool:
@@ -129,7 +142,7 @@ def no_revoked_acks(trace: Trace) -> Verdict:
     revoked = [one.operation for one in trace.history.of(Revoked) if one.operation in acknowledged]
     if revoked:
         reason = f"{len(revoked)} of {len(acknowledged)} acknowledged operations were refused later"
-        return trace.verdict(name, Result.FAIL, reason, witness=revoked, about=revoked)
+        return trace.verdict(name, Result.FAIL, reason, witness=revoked, about=revoked[:2])
     if not acknowledged:
         return trace.verdict(name, Result.UNKNOWN, "no operation was acknowledged")
     return trace.verdict(name, Result.PASS, f"none of {len(acknowledged)} was refused later")
@@ -163,7 +176,8 @@ def no_resurrected_deletes(trace: Trace) -> Verdict:
     deletes = len({one.id for operations in applied.values() for one in operations})
     if zombies:
         reason = f"what {len(zombies)} of {deletes} deletes had removed came back"
-        about = [*zombies, *zombies.values()]
+        first = next(iter(zombies))
+        about = [first, zombies[first]]
         return trace.verdict(name, Result.FAIL, reason, witness=list(zombies), about=about)
     if not deletes:
         return trace.verdict(name, Result.UNKNOWN, "nothing was deleted")
@@ -228,10 +242,10 @@ def real_time_winner(trace: Trace) -> Verdict:
     waiting = [one.id for one in late if not trace.holds(trace.judge(one), one)]
     lost = [one.id for one in late if one.id not in waiting]
     if lost:
-        judge = trace.judge(trace.operations[lost[0]])
-        winners = [won for one in lost for won in trace.visible(judge, trace.operations[one].key)]
         reason = f"on {len(lost)} of {len(latest)} keys an earlier write beat the latest"
-        return trace.verdict(name, Result.FAIL, reason, witness=lost, about=[*lost, *winners])
+        return trace.verdict(
+            name, Result.FAIL, reason, witness=lost, **_how_it_was_beaten(trace, lost[0])
+        )
     if waiting:
         reason = f"the latest of {len(waiting)} keys has not arrived"
         return trace.verdict(name, Result.UNKNOWN, reason, witness=waiting, about=waiting)
