@@ -159,11 +159,11 @@ def inside(arrival_us: Times, finish_us: Times, first: Rows) -> Rows:
     number = np.cumsum(~busy[rows]) - 1
     low = int(min(arrival_us[rows].min(), finish_us[rows].min()))
     span = int(max(arrival_us[rows].max(), finish_us[rows].max())) - low + 1
-    gone = np.sort(number * span + (finish_us[rows] - low), kind="stable")
-    begin = np.flatnonzero(~busy[rows])
+    # Who leaves at once meets nobody later: it must not count as gone for those of its instant.
+    stays = finish_us[rows] > arrival_us[rows]
+    gone = np.sort((number * span + (finish_us[rows] - low))[stays], kind="stable")
     left = np.searchsorted(gone, number * span + (arrival_us[rows] - low), side="right")
-    before = np.arange(rows.size) - begin[number]
-    count[rows] = np.maximum(before - (left - begin[number]), 0)
+    count[rows] = np.cumsum(stays) - stays - left
     return count
 
 
