@@ -38,7 +38,7 @@ class Agent:
     every decision is undefined. *on_event* is called with what a history keeps: ``started``,
     ``stopped``, ``activated``, ``refused``, ``stuck``, each with a detail. *draw* gives the 64-bit
     word of a purpose at an instant. With *holds*, the agent has been running with that revision for
-    long; without, its process starts now.
+    long; without, its process starts now. *log* is its decision log, by default one of its own.
     """
 
     __slots__ = (
@@ -57,6 +57,7 @@ class Agent:
         activate: Callable[[str | None], None],
         on_event: Callable[[str, str], None],
         holds: str | None = None,
+        log: DecisionLog | None = None,
     ) -> None:
         self._env, self.settings, self._draw = env, settings, draw
         self._activate, self._on_event = activate, on_event
@@ -71,7 +72,7 @@ class Agent:
         self._refused: Release | None = None
         self._downloaded = 0
         self._loop = PollLoop(settings.polling(), draw, self._now_us)
-        self.log = DecisionLog(settings.log, draw, self._now_us)
+        self.log = log or DecisionLog(settings.log, draw, self._now_us)
         self.revision = self.reported_revision = self._etag = holds
         """`revision` decides now, None: nothing does. `reported_revision` is what status says."""
         self._kept = holds if settings.persist and not settings.persist_unwritable else None

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgetwin.engine.decisions import ALLOW, DENY, ERROR, WRONG_ALLOW, WRONG_DENY
+from edgetwin.engine.freshness import row_of
 from edgetwin.engine.world import World, memory_limit
 from edgetwin.history import OUTCOMES
 
@@ -24,6 +25,8 @@ def close(world: World) -> None:
     _volumes(world)
     _pods(world)
     _decisions(world)
+    _freshness(world)
+    _decision_logs(world)
     for control in world.controls:
         assert control.outbox is not None
         for drain in control.outbox.drains:
@@ -148,6 +151,39 @@ def _decisions(world: World) -> None:
                 undefined=int(verdicts[ERROR]),
                 cost_us_mean=mean,
                 cost_us_max=most,
+            )
+
+
+def _freshness(world: World) -> None:
+    for control in world.controls:
+        for policy, freshness in control.freshness.items():
+            releases = world.topology.policies[policy].releases
+            for one in freshness.close(world.end_us):
+                world.recorder.row(
+                    "freshness",
+                    site=control.name,
+                    policy=policy,
+                    revision=world.revision_name(policy, one.revision),
+                    cause="restart" if one.restart else "release",
+                    released_us=releases[one.revision].at_us,
+                    instead="" if one.instead < 0 else world.revision_name(policy, one.instead),
+                    **row_of(one, world.end_us),
+                )
+
+
+def _decision_logs(world: World) -> None:
+    for control in world.controls:
+        for policy, log in control.logs.items():
+            log.catch_up(world.end_us)
+            world.recorder.row(
+                "decision_logs",
+                site=control.name,
+                policy=policy,
+                made=log.made,
+                uploaded=log.delivered,
+                lost=log.lost,
+                duplicated=log.duplicated,
+                buffered=log.buffered,
             )
 
 

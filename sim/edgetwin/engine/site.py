@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 import simpy
 
 from edgetwin.engine.agent import Agent
+from edgetwin.engine.counted_log import CountedLog
 from edgetwin.engine.decisions import NO_BUNDLE
+from edgetwin.engine.freshness import Freshness
 from edgetwin.engine.ledger import SpanState
 from edgetwin.engine.queueing import NEVER_US
 from edgetwin.engine.requests import durations_us
@@ -68,6 +70,9 @@ class SiteControl:
         self.agents: dict[str, Agent] = {}
         self.active: dict[str, int] = {}
         """Revision that decides, by policy; NO_BUNDLE: none."""
+        self.freshness: dict[str, Freshness] = {}
+        self.logs: dict[str, CountedLog] = {}
+        """Of the policies whose decisions are logged."""
         self.outbox: Outbox | None = None
         self.full_since_us = 0
         self.kills: dict[int, int] = {}
@@ -208,6 +213,12 @@ class SiteControl:
             self.world.activation(self, policy, number)
             self.touch()
 
+    def agent_event(self, policy: str, kind: str, detail: str) -> None:
+        """A policy's agent tells what a history keeps."""
+        if kind == "stuck":
+            self.freshness[policy].stuck(int(self.env.now))
+        self.event(f"policy/{policy}", kind, detail)
+
     def killed(self, service: int, slot: int) -> None:
         """The kernel kills the pod in *slot* for its memory."""
         assert self.cluster is not None
@@ -288,6 +299,13 @@ class SiteControl:
             self._settle_endpoints(service)
         self._endpoints_changed.clear()
         self._settle_leaving()
+        for policy, agent in self.agents.items():
+            self.freshness[policy].tell(
+                int(self.env.now),
+                current=self.world.current(policy, int(self.env.now)),
+                active=self.active[policy],
+                running=agent.running,
+            )
         self.world.settle_tables(self)
         self.world.books.open(self.number, int(self.env.now), self._state())
 
@@ -318,12 +336,14 @@ class SiteControl:
             plane.drop_cloud(here, now)
         else:
             self._online_since_us = now
+        cut = self.uplinks[0].uplink.cut
         for agent in self.agents.values():
-            agent.link(not offline)
+            agent.link(not offline, mode=cut)
         if self.cluster is not None:
-            self.cluster.registry(self.name, not offline, self._registry_bps())
+            silent = cut != "refuse"
+            self.cluster.registry(self.name, not offline, self._registry_bps(), silent=silent)
             for node in self.nodes:
-                self.cluster.link(node, not offline)
+                self.cluster.link(node, not offline, silent=silent)
 
     def _registry_bps(self) -> int:
         state = self.uplink or self.uplinks[0]

@@ -9,11 +9,13 @@ import simpy
 from numpy.typing import NDArray
 
 from edgetwin import profiles, versions
-from edgetwin.engine.agent import Agent, AgentSettings
+from edgetwin.engine.agent import Agent, AgentSettings, LogSettings
 from edgetwin.engine.cluster import Cluster, ClusterSpec
 from edgetwin.engine.cluster_state import ControlPlane
 from edgetwin.engine.conflicts import Clocks, Contention
+from edgetwin.engine.counted_log import CountedLog
 from edgetwin.engine.decisions import NO_BUNDLE, Decisions
+from edgetwin.engine.freshness import Freshness
 from edgetwin.engine.ledger import Ledger
 from edgetwin.engine.plane import ClassRules, Plane, ServiceRules
 from edgetwin.engine.queueing import NO_LIMIT, Rules
@@ -24,6 +26,7 @@ from edgetwin.engine.sync import Outbox, SyncRules
 from edgetwin.history import Recorder
 from edgetwin.kubernetes import ZONE, Node, RuntimeClass, Taint, Workload, pairs
 from edgetwin.model import Collection, Keys, Scenario, ServiceBehaviour
+from edgetwin.model import Policy as Written
 from edgetwin.policy import Policy, load_bundle
 from edgetwin.streams import Philox, named
 
@@ -377,23 +380,36 @@ class World:
             )
 
     def _agents(self) -> None:
-        for name, policy in sorted(self.topology.policies.items()):
-            settings = AgentSettings(
-                polling_us_min=policy.poll_min_us,
-                polling_us_max=policy.poll_max_us,
-                persist=policy.persist,
-            )
+        policies = sorted(self.topology.policies.items())
+        self._first_release: dict[str, int] = {}
+        releases = 0
+        for name, policy in policies:
+            self._first_release[name] = releases
+            releases += len(policy.releases)
+        self.plane.tally.follow(releases)
+        if any(policy.decision_log for _, policy in policies):
+            self.plane.tally.log()
+        for name, policy in policies:
+            settings = agent_settings(policy)
             sizes = [
                 len(self.scenario.bundles[release.bundle].content) for release in policy.releases
             ]
             for control in self.controls:
                 control.active[name] = 0
                 draw = named(self.draws, f"agent/{control.name}/{name}")
+                control.freshness[name] = Freshness(partial(self._stale, control, name))
+                log = None
+                if policy.decision_log is not None:
+                    log = control.logs[name] = CountedLog(
+                        settings.log, draw, counted=partial(self._logged, control, name),
+                        later=control.at_the_end,
+                    )  # fmt: skip
                 agent = Agent(
                     control.env, settings, draw,
                     activate=partial(control.activated, name),
-                    on_event=partial(control.event, f"policy/{name}"),
+                    on_event=partial(control.agent_event, name),
                     holds="0",
+                    log=log,
                 )  # fmt: skip
                 control.agents[name] = agent
                 for number, release in enumerate(policy.releases[1:], start=1):
@@ -407,6 +423,17 @@ class World:
     ) -> None:
         agent.release(str(number), size_bytes=size, packed_bytes=size)
         control.touch()
+
+    def _stale(self, control: SiteControl, policy: str, release: int) -> NDArray[np.int64]:
+        """Return the stale decisions of a site while a release was the cloud's, by verdict."""
+        return self.plane.tally.stale[self._first_release[policy] + release, control.number]
+
+    def _logged(self, control: SiteControl, policy: str) -> int:
+        """Return how many decisions of a policy were asked of a site's agent so far."""
+        logged = self.plane.tally.logged
+        assert logged is not None
+        classes = [i for i, (*_, one) in enumerate(self._requests) if one.policy == policy]
+        return int(logged[classes, control.number].sum())
 
     def _outboxes(self) -> None:
         sync = self.topology.sync
@@ -511,10 +538,12 @@ class World:
             decisions = self.plane.classes[number].decisions
             if decisions is None or request.policy is None or kind != self.kinds[control.number]:
                 continue
-            current = self.current(request.policy, now)
-            self.plane.table[number, control.number] = decisions.table(
-                active=control.active[request.policy], current=current, offline=offline
-            )
+            current, active = self.current(request.policy, now), control.active[request.policy]
+            table = decisions.table(active=active, current=current, offline=offline)
+            if active != current:
+                release = self._first_release[request.policy] + current
+                self.plane.tally.declare_stale(number, table, release)
+            self.plane.table[number, control.number] = table
             self.plane.cloud_table[number, control.number] = decisions.table(
                 active=current, current=current, offline=False
             )
@@ -576,6 +605,31 @@ def key_law(keys: Keys) -> NDArray[np.float64] | int:
     shares = np.cumsum(weight)
     cumulative: NDArray[np.float64] = shares[:-1] / shares[-1]
     return cumulative
+
+
+def agent_settings(policy: Written) -> AgentSettings:
+    """Return how the agents of *policy* are configured."""
+    log = policy.decision_log
+    return AgentSettings(
+        polling_us_min=policy.poll_min_us,
+        polling_us_max=policy.poll_max_us,
+        long_poll_us=policy.long_poll_us,
+        header_timeout_us=policy.header_timeout_us,
+        persist=policy.persist,
+        disk_store=policy.disk_store,
+        log=LogSettings()
+        if log is None
+        else LogSettings(
+            reporting_us_min=log.upload_min_us,
+            reporting_us_max=log.upload_max_us,
+            buffer=log.buffer,
+            buffer_bytes_max=log.limit_bytes,
+            buffer_events_max=log.limit_events,
+            upload_bytes_max=log.upload_bytes_max,
+            decisions_per_s_max=log.decisions_per_s_max,
+            event_bytes=log.event_bytes,
+        ),
+    )
 
 
 def memory_limit(workload: Workload) -> int:
