@@ -478,8 +478,8 @@ class ReferencePlane(Plane):
         self.books.add(*where, outcome)
         if outcome in (ledger.OK, ledger.DENIED, ledger.LATE):
             self.books.add_latency(
-                np.array([attempt.site]), np.array([attempt.request_class]),
-                np.array([attempt.span]), np.array([now_us - attempt.first_us]),
+                np.array([attempt.span]), np.array([attempt.request_class]),
+                np.array([now_us - attempt.first_us]),
             )  # fmt: skip
 
     # -- the volume ------------------------------------------------------------------------

@@ -47,6 +47,8 @@ class Attempts:
         self._runs = [run for run in runs if run["arrival_us"].size] or list(runs[:1])
         self._source = source
         self._rows = rows
+        self._between: tuple[Attempts, NDArray[np.int64]] | None = None
+        """The rows from which these were ordered, if those have a source of their own."""
         self._made: dict[str, Column] = {}
         if rows is None:
             self.size = sum(run["arrival_us"].size for run in self._runs)
@@ -56,7 +58,9 @@ class Attempts:
     def __getitem__(self, name: str) -> Column:
         made = self._made.get(name)
         if made is None:
-            if self._source is not None:
+            if self._between is not None and name in self._between[0]._made:
+                made = self._between[0]._made[name][self._between[1]]
+            elif self._source is not None:
                 made = self._source[name][self._rows]
             elif len(self._runs) == 1:
                 made = self._runs[0][name]
@@ -71,12 +75,19 @@ class Attempts:
     def __contains__(self, name: str) -> bool:
         if name in self._made:
             return True
+        if self._between is not None and name in self._between[0]._made:
+            return True
         if self._source is not None:
             return name in self._source
         return all(name in run for run in self._runs)
 
     def ordered(self, rows: NDArray[np.int64]) -> "Attempts":
         """Return *rows* of these, in that order."""
+        if self._source is not None and self._rows is not None:
+            # What has not been picked yet is picked once, from where it is.
+            made = Attempts([], source=self._source, rows=self._rows[rows])
+            made._between = (self, rows)
+            return made
         return Attempts([], source=self, rows=rows)
 
 

@@ -24,8 +24,10 @@ BINS = 36 << _SUB_BITS
 
 def latency_bin(latency_us: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return the bin of each latency: the exponent and the top six bits of its mantissa."""
-    bits = np.maximum(latency_us, 1).astype(np.float64).view(np.int64)
-    bins: NDArray[np.int64] = np.minimum((bits >> _SHIFT) - _ONE, BINS - 1)
+    bins: NDArray[np.int64] = np.maximum(latency_us, 1).astype(np.float64).view(np.int64)
+    bins >>= _SHIFT
+    bins -= _ONE
+    np.minimum(bins, BINS - 1, out=bins)
     return bins
 
 
@@ -56,7 +58,8 @@ class Ledger:
         self.classes = classes
         self.span = np.zeros(len(sites), dtype=np.int64)
         """The open span of each site."""
-        self.offline_of_span = np.zeros(1024, dtype=np.bool_)
+        self._latency_of_span = np.zeros(1024, dtype=np.int64)
+        """Where in `_latency` the bins of each span's site and state begin, for class 0."""
         self._spans: list[tuple[int, int, SpanState]] = []
         self._ends: list[int] = []
         self._width = len(classes) * FIELDS
@@ -71,19 +74,22 @@ class Ledger:
                 return
             if start == at_us:
                 self._spans[current] = (site, start, state)
-                self.offline_of_span[current] = state.offline
+                self._latency_of_span[current] = self._first_bin(site, state)
                 return
             self._ends[current] = at_us
         row = len(self._spans)
         self._spans.append((site, at_us, state))
         self._ends.append(-1)
         self.span[site] = row
-        if row >= self.offline_of_span.size:
-            self.offline_of_span = np.concatenate(
-                (self.offline_of_span, np.zeros_like(self.offline_of_span))
+        if row >= self._latency_of_span.size:
+            self._latency_of_span = np.concatenate(
+                (self._latency_of_span, np.zeros_like(self._latency_of_span))
             )
             self._counts = np.concatenate((self._counts, np.zeros_like(self._counts)))
-        self.offline_of_span[row] = state.offline
+        self._latency_of_span[row] = self._first_bin(site, state)
+
+    def _first_bin(self, site: int, state: SpanState) -> int:
+        return (site * len(self.classes) * 2 + state.offline) * BINS
 
     def add(
         self, span: NDArray[np.int64], request_class: NDArray[np.integer] | int,
@@ -91,21 +97,20 @@ class Ledger:
     ) -> None:  # fmt: skip
         """Add *count* to a field of (span, class), row by row."""
         at = span * self._width
-        at += request_class * np.int64(FIELDS)
+        if len(self.classes) > 1:
+            at += request_class * np.int64(FIELDS)
         at += field
         np.add.at(self._counts, at, count)
 
     def add_latency(
-        self, site: NDArray[np.integer], request_class: NDArray[np.integer],
-        span: NDArray[np.int64], latency_us: NDArray[np.int64],
+        self, span: NDArray[np.int64], request_class: NDArray[np.integer],
+        latency_us: NDArray[np.int64],
     ) -> None:  # fmt: skip
         """Count the latencies of answered requests."""
-        at = site * np.int64(len(self.classes))
-        at += request_class
-        at *= 2
-        at += self.offline_of_span[span]
-        at *= BINS
-        at += latency_bin(latency_us)
+        at = latency_bin(latency_us)
+        at += self._latency_of_span[span]
+        if len(self.classes) > 1:
+            at += request_class * np.int64(2 * BINS)
         np.add.at(self._latency, at, np.int32(1))
 
     def close(self, end_us: int, recorder: Recorder) -> None:

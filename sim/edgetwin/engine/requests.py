@@ -15,6 +15,7 @@ So a request keeps its draws whoever asks for it, when, and in which block.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -168,9 +169,14 @@ def durations_us(law: Law, words: Words) -> Times:
         return scaled(words >> np.uint64(32), law.max_us - law.min_us + 1) + law.min_us
     assert law.median_us is not None
     assert law.sigma is not None
-    values = np.rint(np.exp(law.sigma * _normal()) * law.median_us).astype(np.int64)
-    drawn: Times = values[words >> np.uint64(48)]
+    drawn: Times = _lognormal_us(law.median_us, law.sigma)[words >> np.uint64(48)]
     return drawn
+
+
+@lru_cache(maxsize=256)
+def _lognormal_us(median_us: int, sigma: float) -> Times:
+    """Return the lognormal duration at each quantile of `_normal`, shape (65536,)."""
+    return np.rint(np.exp(sigma * _normal()) * median_us).astype(np.int64)
 
 
 def scaled(high: Words, count: int | NDArray[np.int64]) -> NDArray[np.int64]:
@@ -179,7 +185,10 @@ def scaled(high: Words, count: int | NDArray[np.int64]) -> NDArray[np.int64]:
     >>> scaled(np.array([0, 2**31, 2**32 - 1], dtype=np.uint64), 10).tolist()
     [0, 5, 9]
     """
-    return (high.astype(np.int64) * count) >> 32
+    # Read as signed they are the same numbers, and nothing is copied.
+    numbers = high.view(np.int64) * count
+    numbers >>= 32
+    return numbers
 
 
 def _unit(words: Words) -> NDArray[np.float64]:
