@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import yaml
 
+from edgetwin.analysis.anomalies import merge_policy
 from edgetwin.checks.consistency import check_consistency
 from edgetwin.checks.consistency_counts import AppInvariant
 from edgetwin.checks.consistency_trace import canonical
@@ -90,19 +91,14 @@ def compiled(source: str) -> MergePolicy:
     opa = shutil.which("opa")
     if opa is None:
         pytest.skip("opa is not on PATH, so no policy can be compiled")
-    from edgetwin.policy import UNDEFINED, Policy, load_bundle
-
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "merge.rego").write_text(source, encoding="utf-8")
         command = [opa, "build", "-t", "wasm", "-e", "sync/merge", "-o", "bundle.tar.gz"]
-        subprocess.run([*command, "merge.rego"], cwd=folder, check=True, capture_output=True)
-        policy = Policy(load_bundle(Path(folder, "bundle.tar.gz")))
-
-    def decide(asked: Mapping[str, Any]) -> Mapping[str, Any] | None:
-        decision = policy.decide("sync/merge", dict(asked))
-        return None if decision is UNDEFINED else decision
-
-    return decide
+        built = subprocess.run(
+            [*command, "merge.rego"], cwd=folder, check=False, capture_output=True, text=True
+        )
+        assert built.returncode == 0, built.stderr
+        return merge_policy(Path(folder, "bundle.tar.gz"))[1]
 
 
 def world(case: Case, policies: Mapping[str, MergePolicy]) -> ReplicaWorld:

@@ -6,6 +6,7 @@ all is healed and synchronised, and the key-level checks judge the history. A sh
 measurement over these storms, not a proof; a share above 0 is one.
 """
 
+import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -237,15 +238,21 @@ def played(
     return world.history()
 
 
-def merge_policy(path: str) -> tuple[str, MergePolicy]:
-    """Return the name and the decision of the merge policy in the bundle *path*."""
-    from edgetwin.policy import UNDEFINED, Policy, load_bundle
+def merge_policy(path: str | os.PathLike[str]) -> tuple[str, MergePolicy]:
+    """Return the name and the decision of the merge policy in the bundle *path*.
+
+    A decision that ends in an error, such as two rules that give different values, is none.
+    """
+    from edgetwin.policy import UNDEFINED, DecisionError, Policy, load_bundle
 
     policy = Policy(load_bundle(path))
 
     def decide(asked: Mapping[str, Any]) -> Mapping[str, Any] | None:
-        decision = policy.decide("sync/merge", dict(asked))
-        return None if decision is UNDEFINED else decision
+        try:
+            decision = policy.decide("sync/merge", dict(asked))
+        except DecisionError:
+            return None
+        return decision if decision is not UNDEFINED and isinstance(decision, dict) else None
 
     return Path(path).name.removesuffix(".tar.gz"), decide
 
