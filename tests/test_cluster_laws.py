@@ -29,6 +29,7 @@ faults = st.one_of(
     st.tuples(st.just("power"), st.sampled_from(NAMES), st.integers(1, 600)),
     st.tuples(st.just("process"), st.sampled_from(NAMES), st.integers(1, 300)),
     st.tuples(st.just("registry"), st.sampled_from(NAMES), st.integers(1, 900)),
+    st.tuples(st.just("disk"), st.sampled_from(NAMES), st.integers(1, 300)),
     st.tuples(st.just("server"), st.just(""), st.integers(1, 600)),
     st.tuples(st.just("kill"), st.sampled_from(list(WANTED)), st.integers(0, 3)),
     st.tuples(st.just("unhealthy"), st.just("web"), st.integers(1, 300)),
@@ -73,6 +74,9 @@ def strike(lab: Lab, fault: tuple[str, str, int]) -> None:
     elif what == "registry":
         cluster.registry("shop", False)
         lab.at(end_s, lambda: cluster.registry("shop", True))
+    elif what == "disk":
+        cluster.disk(whom, 64 * 2**30)
+        lab.at(end_s, lambda: cluster.disk(whom, 0))
     elif what == "server":
         cluster.server(False)
         lab.at(end_s, lambda: cluster.server(True))
@@ -96,6 +100,7 @@ def after_the_storm(plane: str, version: str, storm: list, *, zones: bool, seed:
         lab.cluster.power(name, True)
         lab.cluster.process(name, True)
         lab.cluster.link(name, True, lan=True)
+        lab.cluster.disk(name, 0)
     lab.cluster.registry("shop", True)
     lab.cluster.server(True)
     return lab.run(5000)

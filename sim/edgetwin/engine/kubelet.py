@@ -88,6 +88,10 @@ class Kubelets:
             self._state.event(f"pod/{pod.name}", "failed", pod.pending)
             self._on_finished(pod)
             return
+        if node.disk_pressure and not pod.running and pod.workload.kind != "StaticPod":
+            # Refused until the disk has room; a DaemonSet would try again and again.
+            self._waits(pod, "Pending", "The node had condition: [DiskPressure].")
+            return
         pod.known = True
         if not pod.running and not pod.stopping:
             pod.attempt += 1

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from math import sqrt
 from typing import Protocol
 
-from edgetwin.engine.cluster_state import ClusterState, NodeState
+from edgetwin.engine.cluster_state import DISK_PRESSURE, ClusterState, NodeState
 from edgetwin.engine.kubelet import Kubelets
 from edgetwin.engine.kubelet_heal import DETECTED_US, CutKind, Heal, draw_heal
 from edgetwin.units import SECOND_US
@@ -165,7 +165,7 @@ class Contact:
         return self._state.draws.between(purpose, 10 * SECOND_US, 13 * SECOND_US)
 
     def _report_all(self, node: NodeState) -> None:
-        if node.disk_pressure:
+        if node.disk_pressure != (DISK_PRESSURE in node.room.taints):
             self._state.refresh_taints(node)
             self._state.on_taints(node)
         for pod in list(node.pods.values()):

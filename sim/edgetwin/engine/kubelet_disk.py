@@ -131,6 +131,8 @@ class Disks:
             self._state.event(f"node/{node.node.name}", "DiskPressure=False", "")
             node.disk_pressure = False
             self._changed(node)
+            if self._kubelets.in_contact(node):
+                self._kubelets.sync(node)
 
     def _changed(self, node: NodeState) -> None:
         """Have the taint seen, if the kubelet can tell; else its next report carries it."""
