@@ -6,7 +6,8 @@ from pathlib import Path
 
 from edgetwin.capacity import Capacity, of_opportunities, of_throughput
 from edgetwin.inputs.records import mahimahi, throughput
-from edgetwin.inputs.records.gathered import Gathered, Options
+from edgetwin.inputs.records.gathered import Gathered
+from edgetwin.inputs.records.options import Options
 from edgetwin.inputs.records.source import open_source
 
 

@@ -39,8 +39,9 @@ from edgetwin.inputs.records import (
     uptime_kuma,
     zabbix,
 )
-from edgetwin.inputs.records.gathered import Gathered, Importer, Options
+from edgetwin.inputs.records.gathered import Gathered, Importer
 from edgetwin.inputs.records.instants import zone_of
+from edgetwin.inputs.records.options import Options
 from edgetwin.inputs.records.source import Source, open_source
 from edgetwin.outages import Record, joined
 

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from edgetwin.inputs.records.entries import Entry, entries, first_object
-from edgetwin.inputs.records.gathered import Change, Gathered, Options
+from edgetwin.inputs.records.gathered import Change, Gathered
 from edgetwin.inputs.records.instants import epoch_us
+from edgetwin.inputs.records.options import Options
 from edgetwin.inputs.records.source import Source
 from edgetwin.units import SECOND_US
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from edgetwin.inputs.records.gathered import Gathered, Options
+from edgetwin.inputs.records.gathered import Gathered
 from edgetwin.inputs.records.instants import iso_us
+from edgetwin.inputs.records.options import Options
 from edgetwin.inputs.records.source import Source
 from edgetwin.units import MINUTE_US
 

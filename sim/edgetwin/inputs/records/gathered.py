@@ -1,19 +1,17 @@
-"""What the importers have in common: options, and the sightings out of which a record is made."""
+"""The sightings of an import, out of which a record is made."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import tzinfo
-from itertools import groupby, pairwise
+from itertools import groupby
 from typing import Protocol
 
 from edgetwin.errors import Problem, ScenarioError
-from edgetwin.inputs.records.instants import Order
+from edgetwin.inputs.records.options import Options
 from edgetwin.inputs.records.source import Source
 from edgetwin.outages import Outage, Record, merge, unknown_of, without
-from edgetwin.units import SECOND_US, duration_text
+from edgetwin.units import duration_text
 
 FOREVER_US = 1 << 62
 """An end after any window, for what stays unknown."""
@@ -25,43 +23,6 @@ SKIP = "mend them, or leave them out with --skip-bad, counted and named"
 
 NAMED_MAX = 20
 """Refused rows that are named one by one; the rest are counted. Chosen: a screenful."""
-
-
-@dataclass(frozen=True)
-class Options:
-    """What a file does not say of itself, and the user may."""
-
-    zone: tzinfo | None = None
-    """The zone of times that name none."""
-    dates: Order | None = None
-    """Whether 03/04 is the third of April (dmy) or the fourth of March (mdy)."""
-    window_us: tuple[int, int] | None = None
-    """When the sites were watched, where it is not from the first sample to the last."""
-    step_us: int | None = None
-    """Time between two samples, where it can't be told from them."""
-    site: str | None = None
-    """The site of files that name none; in tables a template, such as ``{region}/{number}``."""
-    site_label: str = "instance"
-    """The Prometheus label that holds the site's name."""
-    kind: str | None = None
-    """The kind of every outage, where the format's own guess is wrong."""
-    skip_bad: bool = False
-    """Leave bad rows out, counted and named, instead of refusing the file."""
-    grace_us: int = 40 * SECOND_US
-    """How long a node is silent before Kubernetes calls it NotReady: 40 s up to 1.31
-    (facts/traces.md, 4)."""
-    soft: bool = False
-    """Take the SOFT problems of Nagios too that never became HARD."""
-    match: str | None = None
-    """A regular expression that the names of Zabbix problems must match."""
-    below: float | None = None
-    """The value under which a sample is down: Mbit/s, or a share of the site's own median."""
-    above: float | None = None
-    """The value from which on a sample is down, such as pings lost."""
-    vantage_share: float = 0.5
-    """More of a matrix's sites down than this are the prober's own outage: unknown."""
-    gap_us: int | None = None
-    """The silence that counts as an outage, in delivery, heartbeat and last-seen files."""
 
 
 class Importer(Protocol):
@@ -345,64 +306,3 @@ def _netted(changes: Iterable[Change]) -> list[Change]:
         elif not netted:
             netted.append(same[-1])
     return netted
-
-
-def common_step_us(times_us: Sequence[int]) -> int | None:
-    """Return the most common distance between sorted *times_us*; None if fewer than two."""
-    steps = Counter(b - a for a, b in pairwise(times_us) if b > a)
-    return min(steps, key=lambda step: (-steps[step], step)) if steps else None
-
-
-def samples(
-    gathered: Gathered,
-    site: str,
-    sighted: Iterable[tuple[int, str]],
-    *,
-    step_us: int | None = None,
-    kind: str = "network",
-    cause: str = "",
-    slack_us: int | None = None,
-) -> None:
-    """Turn samples (end of the interval it stands for, `up`/`down`/`unknown`) into outages.
-
-    A sample at t stands for (t - step, t]; where none is, the site is unknown. Up to
-    *slack_us* more than a step (half a step by default) is no gap.
-    An outage that meets a gap is censored there. Two that disagree are unknown.
-    """
-    states: dict[int, str] = {}
-    for at_us, state in sighted:
-        if states.setdefault(at_us, state) != state:
-            states[at_us] = "unknown"
-            gathered.note(f"{site}: two samples of one instant disagree; it is unknown")
-    times = sorted(states)
-    gathered.site(site)
-    if not times:
-        return
-    step = step_us or gathered.options.step_us or common_step_us(times)
-    if step is None:
-        gathered.note(f"{site}: a single sample and no --step: nothing can be said")
-        return
-    gathered.watched_only(site, times[0] - step, times[-1])
-    slack = step // 2 if slack_us is None else slack_us
-    runs: list[tuple[int, int, str]] = []
-    last = times[0] - step
-    for at in times:
-        if at - last > step + slack:
-            runs.append((last, at - step, "unknown"))
-            last = at - step
-        if runs and runs[-1][2] == states[at]:
-            runs[-1] = (runs[-1][0], at, states[at])
-        else:
-            runs.append((last, at, states[at]))
-        last = at
-    for k, (start, end, state) in enumerate(runs):
-        if state == "unknown":
-            gathered.unknown(site, start, end)
-        elif state == "down":
-            unseen_before = k == 0 or runs[k - 1][2] == "unknown"
-            unseen_after = k == len(runs) - 1 or runs[k + 1][2] == "unknown"
-            gathered.down(
-                site, start, end, kind=kind, cause=cause,
-                censored="L" * unseen_before + "R" * unseen_after,
-                err_us=(0 if unseen_before else step, 0 if unseen_after else step),
-            )  # fmt: skip

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
-from edgetwin.inputs.records.gathered import Gathered, Options, common_step_us
+from edgetwin.inputs.records.gathered import Gathered
 from edgetwin.inputs.records.instants import Clock
+from edgetwin.inputs.records.options import Options
+from edgetwin.inputs.records.sampled import common_step_us
 from edgetwin.inputs.records.source import Source
 
 NAME = "heartbeats"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from edgetwin.inputs.records.gathered import Change, Gathered, Options
+from edgetwin.inputs.records.gathered import Change, Gathered
 from edgetwin.inputs.records.instants import epoch_us
 from edgetwin.inputs.records.nagios import as_planned
+from edgetwin.inputs.records.options import Options
 from edgetwin.inputs.records.outage_table import column
 from edgetwin.inputs.records.source import Source
 

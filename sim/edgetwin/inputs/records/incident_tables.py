@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
-from edgetwin.inputs.records.gathered import Gathered, Options
+from edgetwin.inputs.records.gathered import Gathered
+from edgetwin.inputs.records.options import Options
 from edgetwin.inputs.records.outage_table import Row, take_rows
 from edgetwin.inputs.records.source import Source
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import median
 
-from edgetwin.inputs.records.gathered import Gathered, Options, common_step_us, samples
+from edgetwin.inputs.records.gathered import Gathered
+from edgetwin.inputs.records.options import Options
 from edgetwin.inputs.records.outage_table import column
+from edgetwin.inputs.records.sampled import common_step_us, samples
 from edgetwin.inputs.records.source import Source
 from edgetwin.inputs.records.throughput import TIME, series, state_below
 from edgetwin.units import HOUR_US

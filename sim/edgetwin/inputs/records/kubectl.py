@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from edgetwin.inputs.records.entries import Entry, entries, first_object
-from edgetwin.inputs.records.gathered import Change, Gathered, Options
+from edgetwin.inputs.records.gathered import Change, Gathered
 from edgetwin.inputs.records.instants import iso_us
+from edgetwin.inputs.records.options import Options
 from edgetwin.inputs.records.source import Source
 from edgetwin.units import SECOND_US
 

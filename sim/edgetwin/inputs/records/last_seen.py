@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
-from edgetwin.inputs.records.gathered import Gathered, Options
+from edgetwin.inputs.records.gathered import Gathered
 from edgetwin.inputs.records.instants import Clock
+from edgetwin.inputs.records.options import Options
 from edgetwin.inputs.records.outage_table import SITE, column
 from edgetwin.inputs.records.source import Source
 from edgetwin.units import SECOND_US

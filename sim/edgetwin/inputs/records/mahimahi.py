@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from edgetwin.inputs.records.gathered import Gathered, Options
+from edgetwin.inputs.records.gathered import Gathered
+from edgetwin.inputs.records.options import Options
 from edgetwin.inputs.records.source import Source
 from edgetwin.units import SECOND_US
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from edgetwin.inputs.records.gathered import Gathered, Options, common_step_us, samples
+from edgetwin.inputs.records.gathered import Gathered
+from edgetwin.inputs.records.options import Options
 from edgetwin.inputs.records.outage_table import END, START, column
+from edgetwin.inputs.records.sampled import common_step_us, samples
 from edgetwin.inputs.records.source import Source
 from edgetwin.inputs.records.state_table import TIME, clock_of
 

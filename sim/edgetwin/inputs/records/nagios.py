@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from edgetwin.inputs.records.gathered import Change, Gathered, Options
+from edgetwin.inputs.records.gathered import Change, Gathered
 from edgetwin.inputs.records.instants import epoch_us
+from edgetwin.inputs.records.options import Options
 from edgetwin.inputs.records.source import Source
 
 NAME = "nagios"

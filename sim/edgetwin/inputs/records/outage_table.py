@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from edgetwin.errors import did_you_mean
-from edgetwin.inputs.records.gathered import Gathered, Options
+from edgetwin.inputs.records.gathered import Gathered
 from edgetwin.inputs.records.instants import Clock
+from edgetwin.inputs.records.options import Options
 from edgetwin.inputs.records.source import Source, open_source, plain_heading
 from edgetwin.outages import KINDS
 from edgetwin.units import DAY_US, HOUR_US, MINUTE_US, SECOND_US

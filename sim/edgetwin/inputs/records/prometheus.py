@@ -7,8 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from edgetwin.inputs.records.entries import first_object
-from edgetwin.inputs.records.gathered import Gathered, Options, common_step_us, samples
+from edgetwin.inputs.records.gathered import Gathered
 from edgetwin.inputs.records.instants import epoch_us
+from edgetwin.inputs.records.options import Options
+from edgetwin.inputs.records.sampled import common_step_us, samples
 from edgetwin.inputs.records.source import Source
 
 NAME = "prometheus"

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from edgetwin.inputs.records.entries import entries, first_object
-from edgetwin.inputs.records.gathered import Change, Gathered, Options
+from edgetwin.inputs.records.gathered import Change, Gathered
 from edgetwin.inputs.records.instants import epoch_us
+from edgetwin.inputs.records.options import Options
 from edgetwin.inputs.records.source import Source
 from edgetwin.units import MINUTE_US
 

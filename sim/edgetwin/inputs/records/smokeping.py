@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from edgetwin.inputs.records.gathered import Gathered, Options, common_step_us, samples
+from edgetwin.inputs.records.gathered import Gathered
 from edgetwin.inputs.records.instants import epoch_us
+from edgetwin.inputs.records.options import Options
+from edgetwin.inputs.records.sampled import common_step_us, samples
 from edgetwin.inputs.records.source import Source
 from edgetwin.units import HOUR_US
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from edgetwin.inputs.records.gathered import Change, Gathered, Options
+from edgetwin.inputs.records.gathered import Change, Gathered
 from edgetwin.inputs.records.instants import Clock
+from edgetwin.inputs.records.options import Options
 from edgetwin.inputs.records.outage_table import SITE, column
 from edgetwin.inputs.records.source import Source
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from edgetwin.inputs.records.gathered import Gathered, Options, common_step_us, samples
+from edgetwin.inputs.records.gathered import Gathered
 from edgetwin.inputs.records.instants import Clock
+from edgetwin.inputs.records.options import Options
 from edgetwin.inputs.records.outage_table import SITE, column
+from edgetwin.inputs.records.sampled import common_step_us, samples
 from edgetwin.inputs.records.source import Source
 from edgetwin.units import SECOND_US
 

@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 
 from edgetwin.inputs.records.entries import Entry, entries, first_object
-from edgetwin.inputs.records.gathered import Change, Gathered, Options
+from edgetwin.inputs.records.gathered import Change, Gathered
 from edgetwin.inputs.records.instants import iso_us, since_epoch_us
+from edgetwin.inputs.records.options import Options
 from edgetwin.inputs.records.source import Source
 from edgetwin.units import DAY_US, MINUTE_US
 

@@ -7,8 +7,10 @@ from datetime import UTC
 from typing import Any
 
 from edgetwin.errors import ScenarioError
-from edgetwin.inputs.records.gathered import Change, Gathered, Options, common_step_us, samples
+from edgetwin.inputs.records.gathered import Change, Gathered
 from edgetwin.inputs.records.instants import iso_us
+from edgetwin.inputs.records.options import Options
+from edgetwin.inputs.records.sampled import common_step_us, samples
 from edgetwin.inputs.records.source import NumberedObjects, Source
 from edgetwin.units import SECOND_US
 

@@ -6,8 +6,9 @@ import re
 from collections.abc import Sequence
 
 from edgetwin.inputs.records.entries import Entry, entries, first_object
-from edgetwin.inputs.records.gathered import FOREVER_US, Gathered, Options
+from edgetwin.inputs.records.gathered import FOREVER_US, Gathered
 from edgetwin.inputs.records.instants import epoch_us
+from edgetwin.inputs.records.options import Options
 from edgetwin.inputs.records.source import Source
 
 NAME = "zabbix"
