@@ -58,8 +58,8 @@ class Attempts:
     def __getitem__(self, name: str) -> Column:
         made = self._made.get(name)
         if made is None:
-            if self._between is not None and name in self._between[0]._made:
-                made = self._between[0]._made[name][self._between[1]]
+            if self._between is not None and self._between[0]._has_made(name):
+                made = self._between[0][name][self._between[1]]
             elif self._source is not None:
                 made = self._source[name][self._rows]
             elif len(self._runs) == 1:
@@ -75,11 +75,17 @@ class Attempts:
     def __contains__(self, name: str) -> bool:
         if name in self._made:
             return True
-        if self._between is not None and name in self._between[0]._made:
+        if self._between is not None and self._between[0]._has_made(name):
             return True
         if self._source is not None:
             return name in self._source
         return all(name in run for run in self._runs)
+
+    def _has_made(self, name: str) -> bool:
+        """Say whether a column was made or set here or in rows that these were ordered from."""
+        if name in self._made:
+            return True
+        return self._between is not None and self._between[0]._has_made(name)
 
     def ordered(self, rows: NDArray[np.int64]) -> "Attempts":
         """Return *rows* of these, in that order."""
