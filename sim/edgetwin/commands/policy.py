@@ -116,12 +116,12 @@ def _chosen(policy: Any, entrypoint: str | None) -> str:
 
 def _inspect(arguments: argparse.Namespace) -> int:
     """Print what a bundle holds; a bundle of data alone has no entrypoints."""
-    from edgetwin.policy import Policy
+    from edgetwin.policy.policy import interface
     from edgetwin.policy.values import json_bytes
     from edgetwin.units import size_text
 
     bundle = _load(arguments)
-    policy = Policy(bundle) if bundle.wasm is not None else None
+    module = interface(bundle) if bundle.wasm is not None else None
     facts = {
         "name": bundle.name,
         "revision": bundle.revision,
@@ -132,11 +132,12 @@ def _inspect(arguments: argparse.Namespace) -> int:
         "data_bytes": len(json_bytes(bundle.data)),
         "delta_operations": None if bundle.patch is None else len(bundle.patch),
         "wasm_bytes": len(bundle.wasm or b""),
-        "abi": policy and f"1.{policy.abi_minor}",
-        "entrypoints": list(policy.entrypoints) if policy else [],
-        "builtins": list(policy.builtins) if policy else [],
-        "pure": policy and policy.pure,
-        "memory_bytes": policy and policy.memory_bytes,
+        "abi": module and f"1.{module.abi_minor}",
+        "entrypoints": list(module.entrypoints) if module else [],
+        "builtins": list(module.builtins) if module else [],
+        "not_provided": list(module.missing) if module else [],
+        "pure": module and module.pure,
+        "memory_bytes": module and module.memory_bytes,
     }
     if arguments.json:
         print(json.dumps(facts, indent=2))
