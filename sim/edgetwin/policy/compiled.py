@@ -153,8 +153,14 @@ def _key(wasm: bytes, metering: Metering) -> str:
 @cache
 def _machine() -> str:
     """Return the engine's version and the kind of machine that its code runs on."""
-    engine = version("wasmtime")
-    return "\n".join((engine, platform.machine(), platform.system(), _cpu_features()))
+    return "\n".join((_version(), platform.machine(), platform.system(), _cpu_features()))
+
+
+def _version() -> str:
+    """Return wasmtime's version: from its folder's name, because asking for it takes 5 ms."""
+    beside = Path(wasmtime.__file__).parents[1].glob("wasmtime-*.dist-info")
+    named = [folder.name for folder in beside]
+    return named[0] if len(named) == 1 else version("wasmtime")
 
 
 def _cpu_features() -> str:
