@@ -1,5 +1,10 @@
 """What a long cut and the heal do to each kind of workload (facts/k3s.md, 1.4 and 1.5)."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from cluster_lab import START_US, Lab, cloud, node, tolerating, workload
@@ -215,3 +220,26 @@ def test_a_replacement_deleted_by_a_user_is_made_anew():
 
     assert pod not in lab.cluster.believed("web")
     assert len(lab.cluster.believed("web")) == 2
+
+
+def test_two_interpreters_with_different_hash_seeds_tell_the_same_story():
+    program = (
+        "from test_cluster_workloads import THREE, cut_n0\n"
+        "from cluster_lab import Lab, cloud, workload\n"
+        "spec = cloud(THREE, workload('Deployment', 'web', replicas=5),\n"
+        "    workload('Pod', 'a'))\n"
+        "print(cut_n0(Lab(spec)).story)\n"
+    )
+
+    stories = [
+        subprocess.run(
+            [sys.executable, "-c", program],
+            env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(Path(__file__).parent)},
+            capture_output=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2")
+    ]
+
+    assert stories[0] == stories[1]
+    assert b"deletion" in stories[0]

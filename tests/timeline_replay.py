@@ -69,11 +69,12 @@ class Recording:
 
     @property
     def version(self) -> str:
-        return self.path.stem.split("-v")[1].rsplit("-", 1)[0]
+        found = re.search(r"-v(\d+\.\d+)", self.path.stem)
+        return found[1] if found else "1.30"
 
     @property
     def scenario(self) -> str:
-        return self.path.stem.split("-v")[0]
+        return re.split(r"-v\d", self.path.stem)[0]
 
     def instants(self) -> Instants:
         """Return what the real components did, by kind."""

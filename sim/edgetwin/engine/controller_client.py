@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator
 
 import simpy
 
-from edgetwin.engine.cluster_state import Stream
+from edgetwin.engine.cluster_draws import Stream
 from edgetwin.units import SECOND_US
 from edgetwin.versions import Kubernetes
 

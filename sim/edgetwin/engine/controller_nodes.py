@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import simpy
 
+from edgetwin.engine.cluster_draws import Stream
 from edgetwin.engine.cluster_state import (
     LONG_AGO_US,
     NO_EXECUTE,
@@ -18,7 +19,6 @@ from edgetwin.engine.cluster_state import (
     ClusterState,
     Condition,
     NodeState,
-    Stream,
 )
 from edgetwin.engine.controller_client import Client, Process, Workers
 from edgetwin.engine.controller_zones import Zone, Zones

@@ -12,7 +12,8 @@ from typing import Literal
 
 import simpy
 
-from edgetwin.engine.cluster_state import ClusterState, NodeState, Stream
+from edgetwin.engine.cluster_draws import Stream
+from edgetwin.engine.cluster_state import ClusterState, NodeState
 from edgetwin.engine.controller_client import Client, Process, TokenBucket
 from edgetwin.versions import Kubernetes
 

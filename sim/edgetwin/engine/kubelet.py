@@ -268,7 +268,11 @@ class Kubelets:
 
     def report_finished(self, pod: PodState) -> None:
         """Tell the API server that *pod* has ended for good, if it can be told."""
-        if pod.node is not None and self.in_contact(pod.node):
+        if pod.node is None or not self.in_contact(pod.node):
+            return
+        if pod.gone:
+            pod.node.pods.pop(pod.key, None)
+        else:
             self._on_finished(pod)
 
     # The machine

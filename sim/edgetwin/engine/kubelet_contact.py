@@ -169,7 +169,7 @@ class Contact:
             self._state.refresh_taints(node)
             self._state.on_taints(node)
         for pod in list(node.pods.values()):
-            if pod.finished and pod.live is False and not pod.gone:
+            if pod.finished:
                 self._kubelets.report_finished(pod)
             self._kubelets.report(pod)
 

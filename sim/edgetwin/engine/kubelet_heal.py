@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Literal
 
-from edgetwin.engine.cluster_state import Draws
+from edgetwin.engine.cluster_draws import Draws
 from edgetwin.units import SECOND_US
 
 CutKind = Literal["drop", "short", "reject", "linkdown"]
