@@ -15,6 +15,9 @@ from edgetwin.units import DAY_US, HOUR_US, MINUTE_US
 STORM_US = 100 * DAY_US
 SETTLE_US = HOUR_US
 CLASS = "store/till/payment"
+RELEASED_US = 10 * DAY_US
+FRESH_US = MINUTE_US
+"""How long each site needs to take up the release."""
 
 TERMS = Terms(
     name="shop",
@@ -27,6 +30,7 @@ TERMS = Terms(
         lost_acked_writes=0,
         data_locality=True,
         policy_latency="1ms",
+        policy_freshness="5m",
         capacity=True,
     ),
     collections={
@@ -190,6 +194,7 @@ def _books(recorder: Recorder, site: str, stored: int, answered: int, late: int)
     }  # fmt: skip
     sales = {"acked": stored, "delivered": stored, "stored_bytes": stored * 500, "left_site": True}
     recorder.row("writes", site=site, collection="sales", **{**nothing, **sales})
+    _release(recorder, site)
     faces = {"acked": 50, "kept": 50, "stored_bytes": 50 * 500}
     recorder.row("writes", site=site, collection="faces", **{**nothing, **faces})
     recorder.row(
@@ -209,6 +214,36 @@ def _books(recorder: Recorder, site: str, stored: int, answered: int, late: int)
         limit_bytes=512 * 2**20,
         killed=0,
         busy_us=10**9,
+    )
+
+
+def _release(recorder: Recorder, site: str) -> None:
+    active_us = RELEASED_US + FRESH_US
+    recorder.row(
+        "activations",
+        time_us=active_us,
+        site=site,
+        policy="payment",
+        revision="r2",
+        released_us=RELEASED_US,
+    )
+    recorder.row(
+        "freshness",
+        site=site,
+        policy="payment",
+        revision="r2",
+        cause="release",
+        released_us=RELEASED_US,
+        since_us=RELEASED_US,
+        active_us=active_us,
+        stopped_us=0,
+        lag_us=FRESH_US,
+        stuck_us=-1,
+        instead="r1",
+        stale=10,
+        wrongly_allowed=1,
+        wrongly_denied=2,
+        undecided=0,
     )
 
 

@@ -27,7 +27,7 @@ def test_the_shape_is_the_documented_one():
     assert data["measured"] == {"simulate_s": 1.5}
     assert [check["name"] for check in data["checks"]] == [
         "offline_availability", "availability", "response_time", "convergence",
-        "no_lost_acked_writes", "data_locality", "policy_latency", "capacity",
+        "no_lost_acked_writes", "data_locality", "policy_latency", "policy_freshness", "capacity",
     ]  # fmt: skip
     for one in data["checks"]:
         assert {"name", "result", "value", "target", "reason", "evidence"} <= set(one)

@@ -46,7 +46,7 @@ def test_each_check_has_its_word_its_value_and_its_target():
     assert re.search(r"✓ PASS +offline_availability  100%  \(target ≥ 99%\)", text)
     assert re.search(r"✓ PASS +response_time  12\.2ms  \(target ≤ 50ms\)", text)
     assert "seed 0, one draw" in text
-    assert "✓ PASS: 8 pass  (exit code 0)" in text
+    assert "✓ PASS: 9 pass  (exit code 0)" in text
 
 
 def test_a_failure_shows_its_evidence():

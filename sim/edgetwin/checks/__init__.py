@@ -11,6 +11,7 @@ from edgetwin.checks.conservation import hold
 from edgetwin.checks.convergence import convergence, drains
 from edgetwin.checks.locality import data_locality
 from edgetwin.checks.lost_writes import losses, no_lost_acked_writes
+from edgetwin.checks.policy_freshness import policy_freshness
 from edgetwin.checks.policy_latency import policy_latency
 from edgetwin.checks.response_time import p99_us, response_time
 from edgetwin.checks.storm import ANSWERED, Storm
@@ -48,6 +49,7 @@ CHECKS: tuple[Callable[[Terms, Storm], Verdict | None], ...] = (
     no_lost_acked_writes,
     data_locality,
     policy_latency,
+    policy_freshness,
     capacity,
 )
 """Every check, in the order of its lines; each gives None where its target is absent."""

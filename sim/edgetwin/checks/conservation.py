@@ -20,6 +20,8 @@ def hold(terms: Terms, storm: Storm) -> None:
     _answers_to_writes_are_stored(terms, storm)
     _latencies_belong_to_answers(storm)
     _decisions_are_one_of_three(storm)
+    _stale_times_add_up(storm)
+    _logged_decisions_are_somewhere(storm)
 
 
 def _law(storm: Storm, table: str, held: Flags, law: str) -> None:
@@ -129,3 +131,49 @@ def _decisions_are_one_of_three(storm: Storm) -> None:
     column = storm.history.tables["decisions"]
     parts = column["allowed"] + column["denied"] + column["undefined"]
     _law(storm, "decisions", column["asked"] == parts, "asked = allowed + denied + undefined")
+
+
+def _stale_times_add_up(storm: Storm) -> None:
+    history = storm.history
+    column, site = history.tables["freshness"], storm.site_of("freshness")
+    since, active, lag = column["since_us"], column["active_us"], column["lag_us"]
+    until = np.where(active >= 0, active, storm.run_end_us)
+    held = (site >= 0) & (lag >= 0) & (column["stopped_us"] >= 0)
+    held &= lag == until - since - column["stopped_us"]
+    law = "lag = active (or the end of the run) - since - stopped, none negative"
+    _law(storm, "freshness", held, law)
+    wrong = [column[name] for name in ("wrongly_allowed", "wrongly_denied", "undecided")]
+    held = (np.min(wrong, axis=0, initial=0) >= 0) & (sum(wrong) <= column["stale"])
+    _law(storm, "freshness", held, "wrong decisions are stale ones")
+    policy = column["policy"]
+    told = set(
+        zip(
+            storm.site_of("activations").tolist(),
+            history.column("activations", "policy").tolist(),
+            history.column("activations", "time_us").tolist(),
+            strict=True,
+        )
+    )
+    ends = zip(site.tolist(), policy.tolist(), active.tolist(), strict=True)
+    held = np.array([end in told or end[2] < 0 for end in ends], dtype=np.bool_)
+    _law(storm, "freshness", held, "what became active is an activation")
+    released = np.flatnonzero(history.text("freshness", "cause") == "release")
+    _, release = np.unique(
+        np.stack((policy[released], column["released_us"][released])), axis=1, return_inverse=True
+    )
+    release = release.reshape(-1)
+    _, pair, twice = np.unique(
+        release * len(storm.sites) + site[released], return_inverse=True, return_counts=True
+    )
+    held = np.ones(len(site), dtype=np.bool_)
+    held[released] = (twice[pair] == 1) & (np.bincount(release)[release] == len(storm.sites))
+    _law(storm, "freshness", held, "a release has a row at every site, and only one")
+
+
+def _logged_decisions_are_somewhere(storm: Storm) -> None:
+    column = storm.history.tables["decision_logs"]
+    parts = [column[name] for name in ("uploaded", "lost", "buffered")]
+    held = np.min([*parts, column["duplicated"]], axis=0, initial=0) >= 0
+    _law(storm, "decision_logs", held, "no count is negative")
+    law = "made = uploaded + lost + buffered"
+    _law(storm, "decision_logs", column["made"] == sum(parts), law)
