@@ -53,10 +53,13 @@ class DecisionContext:
     decisions: int = 0
     """Decisions made so far; the next draws are those of this number."""
 
+    remembered: dict[Any, Any] = field(default_factory=dict, repr=False)
+    """What ``once`` made in the present decision."""
+
     def begin(self) -> None:
         """Start a decision: one time for all of it, and the same draw for the same key."""
         self.decisions += 1
-        self.remembered: dict[Any, Any] = {}
+        self.remembered = {}
 
     @property
     def now_ns(self) -> int:

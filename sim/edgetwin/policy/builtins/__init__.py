@@ -24,7 +24,7 @@ IMPURE = frozenset(
 
 FAMILIES = (
     "text", "clock", "quantities", "structures", "patterns", "addresses", "digests", "encodings",
-    "tokens", "world",
+    "tokens", "schemas", "world",
 )  # fmt: skip
 """Modules of this package, in the order in which they are asked."""
 
