@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from edgetwin.engine.decisions import ALLOW, DENY, ERROR, WRONG_ALLOW, WRONG_DENY
 from edgetwin.engine.freshness import row_of
-from edgetwin.engine.world import World, memory_limit
+from edgetwin.engine.rules import memory_limit
+from edgetwin.engine.world import World
 from edgetwin.history import OUTCOMES
 
 

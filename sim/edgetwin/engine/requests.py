@@ -176,7 +176,8 @@ def durations_us(law: Law, words: Words) -> Times:
 @lru_cache(maxsize=256)
 def _lognormal_us(median_us: int, sigma: float) -> Times:
     """Return the lognormal duration at each quantile of `_normal`, shape (65536,)."""
-    return np.rint(np.exp(sigma * _normal()) * median_us).astype(np.int64)
+    values: Times = np.rint(np.exp(sigma * _normal()) * median_us).astype(np.int64)
+    return values
 
 
 def scaled(high: Words, count: int | NDArray[np.int64]) -> NDArray[np.int64]:
