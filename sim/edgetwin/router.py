@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import NamedTuple
@@ -65,144 +65,147 @@ class Cut(NamedTuple):
 
 
 class _Arc(NamedTuple):
+    """One direction of a link, as it leaves a node."""
+
     node: int
     """Where it leads."""
-    link: int
+    place: int
+    """Of its way and cost: twice the link's, and one more towards the link's end b."""
 
 
 class _Tree:
     """Shortest distances from the hub over arcs in one direction, and the tree that gives them.
 
-    For the way up the arcs are turned round: it is again a tree from the hub.
+    For the way up the arcs are turned round: it is again a tree from the hub. Packets then travel
+    against the tree, so that the cost of an arc is that of its opposite, whose place differs in
+    the last bit.
     """
 
     def __init__(self, router: Router, upwards: bool) -> None:
-        self._router, self._upwards = router, upwards
+        self._router, self._turn = router, int(upwards)
         count = len(router.nodes)
         self.cost: list[float] = [math.inf] * count
-        self._parent: list[_Arc | None] = [None] * count
-        self._children: list[set[int]] = [set() for _ in range(count)]
+        self._parent: list[int] = [-1] * count
+        """The place of the arc by which the tree comes to each node."""
+        self._children: list[dict[int, None]] = [{} for _ in range(count)]
         self.cost[router.hub] = 0
-        self._settle([(0, router.hub, None)])
+        self._settle([(0, router.hub, -1)])
         self.routes: dict[int, Route | None] = {router.hub: Route((), 0, None, 0.0)}
         """What `route` found, for as long as it holds."""
 
-    def weight(self, source: int, target: int, link: int) -> float:
-        """Cost of the arc from *source* to *target* of the tree over *link*."""
-        # Packets on the way up travel against the tree.
-        return self._router.cost(link, source if self._upwards else target)
-
     def repaired(self, links: Iterable[int]) -> set[int]:
         """Repair the tree after the ways of *links* changed; return the nodes it matters to."""
-        touched = self._changed(links) | self._hanging_on(links)
+        places = [place for link in links for place in (2 * link, 2 * link + 1)]
+        touched = self._changed(places)
+        touched.update(self._hanging_on(places))
         for node in touched:
             self.routes.pop(node, None)
-        return touched
+        return set(touched)
 
-    def _changed(self, links: Iterable[int]) -> set[int]:
-        """Move the nodes that lost or gain by the changes of *links*; return them."""
-        arcs = [(*arc, link) for link in links for arc in self._router.ends(link)]
-        lost: set[int] = set()
-        for source, target, link in arcs:
-            if self._parent[target] == _Arc(source, link):
-                cost = self.cost[source] + self.weight(source, target, link)
+    def _changed(self, places: Sequence[int]) -> dict[int, None]:
+        """Move the nodes that lose or gain by the new costs at *places*; return them."""
+        costs, heads, turn = self._router.costs, self._router.heads, self._turn
+        lost: dict[int, None] = {}
+        for place in places:
+            target = heads[place]
+            if self._parent[target] == place:
+                cost = self.cost[heads[place ^ 1]] + costs[place ^ turn]
                 if cost != self.cost[target]:
                     self._lose(target, lost)
         for node in lost:
             self._detach(node)
         # Offers from nodes that kept their place, now that the others have none.
-        queue: list[tuple[float, int, _Arc | None]] = []
-        for source, target, link in arcs:
-            cost = self.cost[source] + self.weight(source, target, link)
-            if cost < self.cost[target]:
-                queue.append((cost, target, _Arc(source, link)))
+        queue: list[tuple[float, int, int]] = []
+        for place in places:
+            cost = self.cost[heads[place ^ 1]] + costs[place ^ turn]
+            if cost < self.cost[heads[place]]:
+                queue.append((cost, heads[place], place))
         for node in lost:
-            for arc in self._router.arcs[node]:
-                cost = self.cost[arc.node] + self.weight(arc.node, node, arc.link)
+            for other, place in self._router.arcs[node]:
+                # The arc that comes from the other node is the opposite of the one to it.
+                cost = self.cost[other] + costs[place ^ 1 ^ turn]
                 if cost < math.inf:
-                    queue.append((cost, node, arc))
-        return self._settle(queue) | lost
+                    queue.append((cost, node, place ^ 1))
+        lost.update(self._settle(queue))
+        return lost
 
-    def _hanging_on(self, links: Iterable[int]) -> set[int]:
-        """Return the nodes whose paths in the tree lead over one of *links*."""
-        found: set[int] = set()
-        for link in links:
-            for source, target in self._router.ends(link):
-                if self._parent[target] == _Arc(source, link):
-                    self._lose(target, found)
+    def _hanging_on(self, places: Sequence[int]) -> dict[int, None]:
+        """Return the nodes whose paths in the tree lead over an arc at one of *places*."""
+        found: dict[int, None] = {}
+        for place in places:
+            if self._parent[self._router.heads[place]] == place:
+                self._lose(self._router.heads[place], found)
         return found
 
-    def _lose(self, node: int, lost: set[int]) -> None:
+    def _lose(self, node: int, lost: dict[int, None]) -> None:
         """Add *node* and all that hangs on it to *lost*."""
         stack = [node]
         while stack:
             top = stack.pop()
             if top not in lost:
-                lost.add(top)
+                lost[top] = None
                 stack.extend(self._children[top])
 
     def _detach(self, node: int) -> None:
         parent = self._parent[node]
-        if parent is not None:
-            self._children[parent.node].discard(node)
-        self._parent[node] = None
+        if parent >= 0:
+            del self._children[self._router.heads[parent ^ 1]][node]
+        self._parent[node] = -1
         self.cost[node] = math.inf
 
-    def _settle(self, queue: list[tuple[float, int, _Arc | None]]) -> set[int]:
-        """Dijkstra's rule from the offers in *queue*; return the nodes that got nearer."""
+    def _settle(self, queue: list[tuple[float, int, int]]) -> dict[int, None]:
+        """Dijkstra's rule from the offers (cost, node, place) in *queue*; return who got nearer."""
         heapq.heapify(queue)
-        improved: set[int] = set()
-        router = self._router
+        improved: dict[int, None] = {}
+        arcs, costs, heads = self._router.arcs, self._router.costs, self._router.heads
         while queue:
-            cost, node, arc = heapq.heappop(queue)
-            if arc is not None:
+            cost, node, parent = heapq.heappop(queue)
+            if parent >= 0:
                 if cost >= self.cost[node]:
                     continue
                 self._detach(node)
-                self.cost[node], self._parent[node] = cost, arc
-                self._children[arc.node].add(node)
-                improved.add(node)
-            for step in router.arcs[node]:
-                offer = cost + self.weight(node, step.node, step.link)
-                if offer < self.cost[step.node]:
-                    heapq.heappush(queue, (offer, step.node, _Arc(node, step.link)))
+                self.cost[node], self._parent[node] = cost, parent
+                self._children[heads[parent ^ 1]][node] = None
+                improved[node] = None
+            for other, place in arcs[node]:
+                offer = cost + costs[place ^ self._turn]
+                if offer < self.cost[other]:
+                    heapq.heappush(queue, (offer, other, place))
         return improved
 
     def route(self, node: int) -> Route | None:
         """Return the route between the hub and *node* in the tree's direction; None: no path."""
         behind = []
         while node not in self.routes:
-            parent = self._parent[node]
-            if parent is None:
+            if self._parent[node] < 0:
                 self.routes[node] = None
                 break
             behind.append(node)
-            node = parent.node
+            node = self._router.heads[self._parent[node] ^ 1]
         route = self.routes[node]
-        while behind:
-            node = behind.pop()
-            parent = self._parent[node]
-            assert parent is not None
-            route = self._longer(route, parent, node)
+        for node in reversed(behind):
+            route = self._longer(route, self._parent[node])
             self.routes[node] = route
         return route
 
-    def _longer(self, route: Route | None, last: _Arc, node: int) -> Route | None:
-        """Return *route* with the link over which the tree goes on to *node*."""
-        found = self._router.way(last.link, last.node if self._upwards else node)
+    def _longer(self, route: Route | None, place: int) -> Route | None:
+        """Return *route* with the arc at *place*, over which the tree goes on."""
+        found = self._router.ways[place ^ self._turn]
         if route is None or found is None:
             return None
-        name = (self._router.network.links[last.link].name,)
+        name = (self._router.network.links[place // 2].name,)
         width, narrow = found.bandwidth_bps, route.bandwidth_bps
         if width is not None and narrow is not None:
             narrow = min(width, narrow)
+        loss = route.loss_share
+        if found.loss_share:
+            loss = 1.0 - (1.0 - loss) * (1.0 - found.loss_share)
         return Route(
-            name + route.links if self._upwards else route.links + name,
+            name + route.links if self._turn else route.links + name,
             route.latency_us + found.latency_us,
             width if narrow is None else narrow,
-            1.0 - (1.0 - route.loss_share) * (1.0 - found.loss_share) if found.loss_share
-            else route.loss_share,
-        )  # fmt: skip
+            loss,
+        )
 
 
 class Router:
@@ -215,44 +218,27 @@ class Router:
         self._place = {node: k for k, node in enumerate(self.nodes)}
         self.hub = self._place[hub]
         self._link_place = {link.name: k for k, link in enumerate(network.links)}
-        self._ends = [(self._place[link.a], self._place[link.b]) for link in network.links]
+        self.heads = [self._place[end] for link in network.links for end in (link.a, link.b)]
+        """The node to which the arc at each place leads."""
         self.arcs: list[list[_Arc]] = [[] for _ in self.nodes]
-        for k, (a, b) in enumerate(self._ends):
-            self.arcs[a].append(_Arc(b, k))
-            self.arcs[b].append(_Arc(a, k))
+        for place, head in enumerate(self.heads):
+            self.arcs[self.heads[place ^ 1]].append(_Arc(head, place))
         self._faults: dict[int, list[Fault]] = {}
         self._ties = [_tie(link.name) for link in network.links]
-        self._ways: list[tuple[Way | None, Way | None]] = [
-            (way(link, link.a, ()), way(link, link.b, ())) for link in network.links
+        self.ways: list[Way | None] = [
+            way(link, end, ()) for link in network.links for end in (link.a, link.b)
         ]
-        self._costs = [self._cost(k) for k in range(len(network.links))]
+        """The arc at each place as it is now."""
+        self.costs = [self._cost(place) for place in range(len(self.ways))]
         self._down = _Tree(self, upwards=False)
         self._up: _Tree | None = None
 
-    def ends(self, link: int) -> tuple[tuple[int, int], tuple[int, int]]:
-        """Return the two arcs of *link*."""
-        a, b = self._ends[link]
-        return (a, b), (b, a)
-
-    def way(self, link: int, towards: int) -> Way | None:
-        """Return *link* in the direction to the node *towards*, as it is now."""
-        to_a, to_b = self._ways[link]
-        return to_a if towards == self._ends[link][0] else to_b
-
-    def cost(self, link: int, towards: int) -> float:
-        """Return the cost of *link* in the direction to the node *towards*; infinite if cut."""
-        to_a, to_b = self._costs[link]
-        return to_a if towards == self._ends[link][0] else to_b
-
-    def _cost(self, link: int) -> tuple[float, float]:
-        to_a, to_b = (
-            math.inf
-            if found is None
-            else (((found.priority - 1) * PRIORITY_COST + found.latency_us) << TIE_BITS)
-            + self._ties[link]
-            for found in self._ways[link]
-        )
-        return to_a, to_b
+    def _cost(self, place: int) -> float:
+        found = self.ways[place]
+        if found is None:
+            return math.inf
+        cost = (found.priority - 1) * PRIORITY_COST + found.latency_us
+        return (cost << TIE_BITS) + self._ties[place // 2]
 
     def change(self, begun: Iterable[Fault] = (), ended: Iterable[Fault] = ()) -> tuple[str, ...]:
         """Let faults begin and end at one instant; return the nodes whose routes may have changed.
@@ -272,7 +258,7 @@ class Router:
         changed = [link for link in sorted(links) if self._update(link)]
         if not changed:
             return ()
-        one_way = any(self._ways[link][0] != self._ways[link][1] for link in changed)
+        one_way = any(self.ways[2 * link] != self.ways[2 * link + 1] for link in changed)
         touched = self._down.repaired(changed)
         if self._up is not None:
             touched |= self._up.repaired(changed)
@@ -284,9 +270,10 @@ class Router:
 
     def _update(self, link: int) -> bool:
         record, faults = self.network.links[link], self._faults.get(link, ())
-        now = way(record, record.a, faults), way(record, record.b, faults)
-        before, self._ways[link] = self._ways[link], now
-        self._costs[link] = self._cost(link)
+        now = [way(record, record.a, faults), way(record, record.b, faults)]
+        places = slice(2 * link, 2 * link + 2)
+        before, self.ways[places] = self.ways[places], now
+        self.costs[places] = [self._cost(2 * link), self._cost(2 * link + 1)]
         return now != before
 
     def reach(self, node: str) -> Reach:

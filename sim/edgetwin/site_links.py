@@ -47,8 +47,10 @@ def of_topology(
                 for number in range(node.count):
                     node_of = f"{name}/{node_name}" + (f"-{number + 1}" if node.count > 1 else "")
                     links.append(Link(f"{node_of}/lan", name, node_of, LAN_US))
-    for region in sorted(set(regions.values())):
-        links.append(Link(f"{region}/{CLOUD}", region, CLOUD, aggregator_us))
+    links += [
+        Link(f"{region}/{CLOUD}", region, CLOUD, aggregator_us)
+        for region in sorted(set(regions.values()))
+    ]
     return network(links, nodes=[CLOUD])
 
 
