@@ -431,6 +431,11 @@ class ReferencePlane(Plane):
             self.busy_us[one.service, site] += visit.duration_us
         at = (attempt.request_class * _TABLES_MAX + visit.table) * _VERDICTS + visit.verdict
         self.asked[at] += 1
+        self.tally.count(
+            site=np.array([site]), request_class=np.array([attempt.request_class]),
+            table=np.array([visit.table]), verdict=np.array([visit.verdict]),
+            at_site=np.array([visit.slot >= 0]),
+        )  # fmt: skip
         outcome = {
             ALLOW: ledger.OK, WRONG_ALLOW: ledger.OK, DENY: ledger.DENIED,
             WRONG_DENY: ledger.ERROR, ERROR: ledger.ERROR,
