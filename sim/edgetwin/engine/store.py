@@ -116,24 +116,36 @@ class Store:
 
     def advance(self, sites: NDArray[np.int64], until_us: NDArray[np.int64]) -> None:
         """Prune at every mark up to and at *until_us* of each of *sites*."""
-        self.used_bytes_max[sites] = np.maximum(self.used_bytes_max[sites], self.used_bytes[sites])
-        last = until_us // self._prune_us
+        mark, last = self._mark[sites], until_us // self._prune_us
+        # What lies in slots that a mark had not seen yet was not there when it pruned.
+        later = np.zeros(sites.size, dtype=np.int64)
+        for ahead in range(1, int((last - mark).max(initial=0)) + 1):
+            later += np.where(mark + ahead <= last, self._slot_bytes(sites, mark + ahead), 0)
         while True:
-            due = sites[self._mark[sites] < last]
-            if not due.size:
+            peak = self.used_bytes[sites] - later
+            self.used_bytes_max[sites] = np.maximum(self.used_bytes_max[sites], peak)
+            due = self._mark[sites] < last
+            if not due.any():
                 return
-            last_due = last[self._mark[sites] < last]
-            self._mark[due] += 1
+            sites, last, later = sites[due], last[due], later[due]
+            self._mark[sites] += 1
+            mark = self._mark[sites]
+            later -= self._slot_bytes(sites, mark)
             for column in range(len(self.classes)):
-                gone = self._gone(due, column, self._mark[due])
-                self.pruned[due, column] += gone
-                self.used_bytes[due] -= gone * self._disk_bytes[column]
-                at = (due * len(self.classes) + column) * self._ring
-                slot = self._mark[due] - self._slots[column] - 1
-                self._written[at + slot % self._ring] = np.where(
-                    slot >= 0, 0, self._written[at + slot % self._ring]
-                )
-            sites, last = due, last_due
+                gone = self._gone(sites, column, mark)
+                self.pruned[sites, column] += gone
+                self.used_bytes[sites] -= gone * self._disk_bytes[column]
+                slot = mark - self._slots[column] - 1
+                at = (sites * len(self.classes) + column) * self._ring + slot % self._ring
+                self._written[at] = np.where(slot >= 0, 0, self._written[at])
+
+    def _slot_bytes(self, sites: NDArray[np.int64], slot: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return what was written in a slot between marks, of each of *sites*."""
+        found = np.zeros(sites.size, dtype=np.int64)
+        for column in range(len(self.classes)):
+            at = (sites * len(self.classes) + column) * self._ring + slot % self._ring
+            found += self._written[at] * self._disk_bytes[column]
+        return found
 
     def _gone(
         self, sites: NDArray[np.int64], column: int, mark: NDArray[np.int64]
@@ -157,13 +169,15 @@ class Store:
         together or not at all.
         """
         order = np.argsort(finish_us, kind="stable")
-        at = finish_us[order]
-        used = int(self.used_bytes[site]) + np.cumsum(self._disk_bytes[write_class[order]])
+        at, column = finish_us[order], write_class[order]
+        bytes_each = self._disk_bytes[column]
+        used = int(self.used_bytes[site]) + np.cumsum(bytes_each)
+        goes = at // self._prune_us + np.array(self._slots, dtype=np.int64)[column] + 1
         freed = np.zeros(at.shape, dtype=np.int64)
         mark = int(self._mark[site]) + 1
         while at.size and mark * self._prune_us <= at[-1]:
             row = np.searchsorted(at, mark * self._prune_us)
-            freed[row:] += self._freed_bytes(site, mark)
+            freed[row:] += self._freed_bytes(site, mark) + int(bytes_each[goes == mark].sum())
             mark += 1
         over = np.flatnonzero(used - freed > self.limit_bytes[site])
         return int(at[over[0]]) if over.size else NEVER_US
