@@ -80,7 +80,7 @@ def serve(
             )
         served.start_us = served.finish_us - duration
         redo = []
-        if rules.in_pod_max < rules.killed_over:
+        if rules.in_pod_max < NO_LIMIT and rules.in_pod_max <= rules.killed_over:
             over = _over(arrival_us, served.finish_us, first, old, rules.in_pod_max)
             if over.any():
                 redo = _periods(arrival_us, served.finish_us, first, free_us, over, rules)
