@@ -589,8 +589,11 @@ class Plane:
         self.busy_us[service] += work.astype(np.int64)
         if self.services[service].watch_memory:
             found = rows["inside"] if not away else rows["inside"][where]
+            if "rejected" in rows:
+                # Whoever is turned away has not come in.
+                found = found - (rows["rejected"][where] if away else rows["rejected"])
             self.in_pod_max[service][site] = np.maximum(self.in_pod_max[service][site], 1)
-            met = np.flatnonzero(found)
+            met = np.flatnonzero(found > 0)
             np.maximum.at(self.in_pod_max[service], site[met], found[met] + 1)
 
     def _end(self, service: int, rows: Attempts) -> None:
