@@ -15,10 +15,12 @@ from typing import Literal, get_args
 from edgetwin.units import duration_text
 
 Kind = Literal[
-    "network", "cellular", "power", "node", "scheduler", "satellite", "planned", "degraded"
-]
+    "network", "cellular", "power", "node", "scheduler", "satellite", "planned", "degraded",
+    "one-way-up", "one-way-down",
+]  # fmt: skip
 KINDS: tuple[str, ...] = get_args(Kind)
-"""What can be down. `degraded` is slow or lossy, not offline; `planned` is announced work."""
+"""What can be down. `degraded` is slow or lossy, not offline; `planned` is announced work;
+`one-way-up` loses what the site sends, `one-way-down` what it should receive."""
 
 
 @dataclass(frozen=True, order=True, slots=True)
@@ -155,13 +157,16 @@ def without(whole: Iterable[tuple[int, int]], taken: Iterable[tuple[int, int]]) 
     """Return the parts of the half-open intervals *whole* that *taken* does not cover."""
     gaps = cover(taken)
     rest: list[tuple[int, int]] = []
+    first = 0
     for start, end in cover(whole):
-        for gap_start, gap_end in gaps:
-            if gap_end <= start or gap_start >= end:
-                continue
-            if gap_start > start:
-                rest.append((start, gap_start))
-            start = gap_end
+        while first < len(gaps) and gaps[first][1] <= start:
+            first += 1
+        place = first
+        while place < len(gaps) and gaps[place][0] < end:
+            if gaps[place][0] > start:
+                rest.append((start, gaps[place][0]))
+            start = gaps[place][1]
+            place += 1
         if start < end:
             rest.append((start, end))
     return rest
