@@ -207,6 +207,7 @@ def test_the_digest_does_not_hang_on_where_the_folder_lies(folder, tmp_path_fact
 
 # ---- what does not fit ---------------------------------------------------------------------------
 
+ENTRYPOINT = "entrypoint: retail/authz/allow"
 CROSS = [
     ("service: api", "service: apy", "topology.yaml:15: {pay}.service: there is no Service 'apy'; did you mean 'api'?"),
     ("collection: sales", "collection: sails", "topology.yaml:18: {pay}.collection: there is no collection 'sails'; did you mean 'sales'?"),
@@ -530,6 +531,32 @@ def test_a_storm_may_be_drawn_by_seed(folder):
 
 
 # ---- what is shipped -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ("long_poll: 30s", "a long poll switches the header timeout off: an agent whose request is never answered asks no more"),
+        ("header_timeout: 0s", "header_timeout is 0s: an agent whose request"),
+        ("decision_log: {decisions_per_s: 1}", "decisions a second, its log keeps 1: the rest is lost without any cut"),
+        ("decision_log: {limit: 650}", "its log holds 10: it loses some without any cut"),
+        ("decision_log: {buffer: event, limit_events: 20}", "its log holds 20: it loses some without"),
+    ],
+)  # fmt: skip
+def test_what_an_agent_may_come_to_is_noted(folder, settings, said):
+    change(folder, "topology.yaml", "every: 60s", "every: 1s")
+    change(folder, "topology.yaml", ENTRYPOINT, f"{ENTRYPOINT}\n    {settings}")
+
+    noted = [note for note in load(folder).notes if "policy 'authz'" in note]
+
+    assert len(noted) == 1
+    assert said in noted[0]
+
+
+def test_a_log_that_holds_what_is_made_is_not_noted(folder):
+    change(folder, "topology.yaml", ENTRYPOINT, f"{ENTRYPOINT}\n    decision_log: {{}}")
+
+    assert not [note for note in load(folder).notes if "policy 'authz'" in note]
 
 
 def test_smart_retail_loads_without_a_slip():

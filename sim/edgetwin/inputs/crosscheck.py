@@ -5,7 +5,7 @@ from typing import Any
 
 from edgetwin import profiles, units, versions
 from edgetwin.errors import Problem, did_you_mean
-from edgetwin.inputs import templates
+from edgetwin.inputs import policy_agents, templates
 from edgetwin.inputs.findings import Findings
 from edgetwin.inputs.manifests import Read
 from edgetwin.inputs.workloads import matches
@@ -39,6 +39,7 @@ def check(topology: Topology, read: Read, findings: Findings) -> None:
     for kind, site in topology.sites.items():
         _site(kind, site, findings)
         _placeable(kind, site, read, findings)
+    policy_agents.note(topology, findings)
     _unused(topology, findings)
 
 
