@@ -346,3 +346,32 @@ def test_below_five_percent_of_free_disk_pods_are_evicted_and_their_node_is_tain
 
     assert lab.first("DiskPressure=False") - 20 > 300
     assert len(lab.cluster.believed("web")) == 1
+
+
+@pytest.mark.parametrize(("grace_s", "app_s", "takes_s"), [(30, 3600, 30), (30, 5, 5), (0, 5, 0)])
+def test_a_pod_stops_when_told_and_at_the_latest_when_its_grace_is_over(grace_s, app_s, takes_s):
+    times = defaults("1.30", pod_stop_us=app_s * SECOND_US)
+    web = workload("Deployment", "web", on="n0", termination_grace_us=grace_s * SECOND_US)
+    lab = Lab(cloud(TWO, web, kubernetes=times)).run(10)
+
+    lab.cluster.delete(lab.cluster.believed("web")[0])
+    lab.run(60)
+
+    assert lab.first("stopped") - lab.first("deletion") == pytest.approx(takes_s, abs=0.1)
+
+
+def test_a_startup_probe_gives_a_container_time_before_liveness_counts():
+    container = Container(
+        name="app",
+        image="app:1",
+        liveness=Probe(period_us=5 * SECOND_US),
+        startup=Probe(period_us=10 * SECOND_US, failure_threshold=30),
+    )
+    lab = on_n0(containers=(container,)).run(10)
+
+    lab.cluster.probe(lab.cluster.running("web")[0][0], "liveness", failing=True)
+    lab.run(400)
+
+    killed, started = lab.times("exited"), lab.times("started")
+    assert killed[0] - 10 < 16.1
+    assert 290 < killed[1] - started[0] < 301.1

@@ -304,7 +304,7 @@ def fit(recording: Recording, coarse: int = 25) -> int:
 
     step_us = period_us // coarse
     best = min(range(0, period_us, step_us), key=miss)
-    while step_us > 20_000:
+    while step_us > 5_000:
         step_us //= 2
         best = min((best, best - step_us, best + step_us), key=miss)
     return best % period_us

@@ -57,6 +57,7 @@ class ClusterSpec:
     nodes: tuple[Node, ...]
     workloads: tuple[Workload, ...] = ()
     services: tuple[Service, ...] = ()
+    """For who resolves requests: the cluster itself lists endpoints workload by workload."""
     claims: tuple[Claim, ...] = ()
     runtime_classes: tuple[RuntimeClass, ...] = ()
     kubernetes: Kubernetes = field(default_factory=defaults)

@@ -43,13 +43,18 @@ class Probes:
             self._plan(pod, kind, failing=failing)
 
     def _started(self, pod: PodState) -> None:
-        """Begin to probe a container that has just started."""
+        """Begin to probe a container that has just started; its startup probe comes first."""
         for kind in ("liveness", "readiness"):
             if (pod.key, kind) in self._failing:
-                self._plan(pod, kind, failing=True)
+                self._plan(pod, kind, failing=True, starting=True)
 
-    def _plan(self, pod: PodState, kind: ProbeKind, *, failing: bool) -> None:
+    def _plan(
+        self, pod: PodState, kind: ProbeKind, *, failing: bool, starting: bool = False
+    ) -> None:
         probe = self._probe(pod, kind)
+        if starting and kind == "liveness":
+            # Until a startup probe has succeeded, liveness is not looked at: it gives the time.
+            probe = self._probe(pod, "startup") or probe
         if probe is None:
             return
         number = self._failing.get((pod.key, kind))
@@ -66,13 +71,17 @@ class Probes:
 
         self._state.later(wait_us, act)
 
-    def _probe(self, pod: PodState, kind: ProbeKind) -> Probe | None:
-        """Return the quickest probe of *kind* among the Pod's containers."""
-        probes = [
-            probe
-            for container in pod.workload.containers
-            if (probe := container.liveness if kind == "liveness" else container.readiness)
-        ]
+    def _probe(self, pod: PodState, kind: ProbeKind | Literal["startup"]) -> Probe | None:
+        """Return the probe of *kind* that fails soonest among the Pod's containers."""
+        probes = []
+        for container in pod.workload.containers:
+            probe = {
+                "liveness": container.liveness,
+                "readiness": container.readiness,
+                "startup": container.startup,
+            }[kind]
+            if probe is not None:
+                probes.append(probe)
         return min(probes, key=lambda each: each.period_us * each.failure_threshold, default=None)
 
     def _act(self, pod: PodState, kind: ProbeKind, *, failing: bool) -> None:
