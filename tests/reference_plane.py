@@ -142,18 +142,12 @@ class Site:
 
     pods: dict[int, Pod] = field(default_factory=dict)
     cloud: list[Visit] = field(default_factory=list)
-    left: frozenset[tuple[int, int, int]] = frozenset()
-    """Clients that no longer wait for what is under way."""
+    patient: dict[tuple[int, int, int], tuple[int, Visit]] = field(default_factory=dict)
+    """Clients that still wait: until when, and for what."""
 
     def copy(self) -> "Site":
         pods = {slot: pod.copy() for slot, pod in self.pods.items()}
-        return Site(pods, list(self.cloud), self.left)
-
-    def under_way(self) -> Iterator[Visit]:
-        for pod in self.pods.values():
-            yield from pod.serving
-            yield from pod.waiting
-        yield from self.cloud
+        return Site(pods, list(self.cloud), dict(self.patient))
 
 
 @dataclass
@@ -244,15 +238,8 @@ class ReferencePlane(Plane):
         for pod in here.pods.values():
             instants += [visit.finish_us for visit in pod.serving]
         instants += [visit.finish_us for visit in here.cloud]
-        instants += [
-            self._gives_up_us(visit.attempt)
-            for visit in here.under_way()
-            if visit.attempt.client not in here.left
-        ]
+        instants += [gives_up_us for gives_up_us, _ in here.patient.values()]
         return min(instants)
-
-    def _gives_up_us(self, attempt: Attempt) -> int:
-        return attempt.arrival_us + self.classes[attempt.request_class].timeout_us
 
     def _take_coming(self, site: int, now_us: int) -> list[Attempt]:
         taken = []
@@ -272,10 +259,9 @@ class ReferencePlane(Plane):
         for visit in [visit for visit in after.cloud if visit.finish_us == now_us]:
             after.cloud.remove(visit)
             happened.append(self._served(after, visit))
-        for visit in after.under_way():
-            attempt = visit.attempt
-            if attempt.client not in after.left and self._gives_up_us(attempt) == now_us:
-                after.left |= {attempt.client}
+        for client, (gives_up_us, visit) in list(after.patient.items()):
+            if gives_up_us == now_us:
+                del after.patient[client]
                 happened.append(GaveUp(visit))
         coming = self._take_coming(site, now_us)
         for attempt in coming:
@@ -284,9 +270,12 @@ class ReferencePlane(Plane):
         return after, happened
 
     def _served(self, site: Site, visit: Visit) -> Served:
-        heard = visit.attempt.client not in site.left
-        site.left -= {visit.attempt.client}
-        return Served(visit, heard)
+        return Served(visit, site.patient.pop(visit.attempt.client, None) is not None)
+
+    def _await(self, site: Site, visit: Visit) -> None:
+        attempt = visit.attempt
+        timeout_us = self.classes[attempt.request_class].timeout_us
+        site.patient[attempt.client] = (attempt.arrival_us + timeout_us, visit)
 
     def _arrive(self, here: Site, attempt: Attempt, now_us: int, happened: list[Happening]) -> None:
         one, site = self.classes[attempt.request_class], attempt.site
@@ -316,6 +305,7 @@ class ReferencePlane(Plane):
             happened.append(Served(visit, True))
         else:
             here.cloud.append(visit)
+            self._await(here, visit)
 
     def _arrive_at_pod(
         self, here: Site, attempt: Attempt, ready: int, now_us: int, happened: list[Happening]
@@ -341,8 +331,10 @@ class ReferencePlane(Plane):
         if rules.keep_alive_us and not others and now_us - pod.idle_since_us > rules.keep_alive_us:
             cold_us = service.cold_us
             duration_us += int(cold_us[_scaled(attempt.key_word & _LOW, cold_us.size)])
-        pod.waiting.append(Visit(attempt, slot, verdict, table, duration_us))
-        happened += [self._served(here, visit) for visit in pod.end(now_us)]
+        visit = Visit(attempt, slot, verdict, table, duration_us)
+        pod.waiting.append(visit)
+        self._await(here, visit)
+        happened += [self._served(here, ended) for ended in pod.end(now_us)]
 
     def _crossings(
         self, now_us: int, tried: list[tuple[int, Site, list[Happening]]]
@@ -482,10 +474,8 @@ class ReferencePlane(Plane):
             return
         self.books.add(*where, outcome)
         if outcome in (ledger.OK, ledger.DENIED, ledger.LATE):
-            self.books.add_latency(
-                np.array([attempt.span]), np.array([attempt.request_class]),
-                np.array([now_us - attempt.first_us]),
-            )  # fmt: skip
+            one_row = np.array([attempt.span]), np.array([attempt.request_class])
+            self.books.add_latency(*one_row, np.array([now_us - attempt.first_us]))
 
     # -- the volume ------------------------------------------------------------------------
 
@@ -505,7 +495,8 @@ class ReferencePlane(Plane):
                 key = _scaled(word, one.keys)
             else:
                 key = sum(share <= word / 2**32 for share in one.keys.tolist())
-            store.keep(column, np.array([site]), np.array([now_us]), np.array([key]))
+            words = np.array([attempt.key_word], dtype=np.uint64)
+            store.keep(column, np.array([site]), np.array([now_us]), np.array([key]), words)
 
     def _goes(self, column: int, when_us: int, mark: int) -> bool:
         """Say whether a mark removes a write: its slot is wholly older than its retention."""
@@ -567,9 +558,7 @@ class ReferencePlane(Plane):
 
     def _break_off(self, site: Site, lost: list[Visit], at_us: int) -> None:
         for visit in lost:
-            if visit.attempt.client in site.left:
-                site.left -= {visit.attempt.client}
-            else:
+            if site.patient.pop(visit.attempt.client, None) is not None:
                 self._tell(visit.attempt, ledger.ERROR, at_us, visit.slot, visit.verdict)
 
 

@@ -95,8 +95,8 @@ def scenario(
         "prune_every": "10s",
         "kubelet_delay": "0s",
         "outages": {
-            "duration": f"{round(storm_s * 1000)}ms",
-            "settle": f"{round(settle_s * 1000)}ms",
+            "duration": f"{round(storm_s * 1e6)}us",
+            "settle": f"{round(settle_s * 1e6)}us",
         },
         **topology,
     }

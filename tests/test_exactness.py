@@ -4,14 +4,22 @@ The two-plane engine judges requests in columns and finds crossings before it co
 reference (`reference_plane`) tries every instant. Same draws, so every request must end alike.
 """
 
+import os
+
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+from drawn_scenarios import scenarios
 from edgetwin import simulate
 from edgetwin.history import SCHEMA, History
 from edgetwin.model import Scenario
 from reference_plane import ReferencePlane
 from small_scenarios import PAYMENT, request, scenario, site, workload
+
+EXAMPLES = int(os.environ.get("EDGETWIN_EXAMPLES", "40"))
+"""Drawn scenarios; a nightly run asks for more."""
 
 MEASURED_BY_BLOCK = {"decisions": ("distinct", "cost_us_mean", "cost_us_max")}
 """What the engine knows of its table of decisions; the reference has none."""
@@ -206,3 +214,11 @@ def test_the_span_of_a_block_leaves_no_trace(feedback):
 
     for span_us in (1_000_000, 7_000_000, 60_000_000, 3_600_000_000):
         assert_alike(whole, simulate(small, seed=2, requests=True, span_us=span_us))
+
+
+@settings(deadline=None, suppress_health_check=list(HealthCheck), max_examples=EXAMPLES)
+@given(scenarios(), st.integers(0, 2**32), st.sampled_from([0.02, 0.13, 0.5, 10.0]))
+def test_whatever_happens_both_engines_agree(small, seed, span_share):
+    span_us = max(1, round(span_share * small.topology.outages.duration_us))
+
+    agreed(small, seed=seed, span_us=span_us)
