@@ -117,6 +117,22 @@ def test_one_look_at_the_nodes_tells_only_what_is_open():
     ]
 
 
+def test_slow_and_down_are_two_states_of_upptime(tmp_path):
+    times = [f"2025-03-01T0{hour}:00:00Z" for hour in range(1, 6)]
+    states = ["experiencing degraded performance", "down", "degraded", "up", "down"]
+    (tmp_path / "log.txt").write_text(
+        "".join(f"{at}\t🟨 north is {state} (200 in 9 ms) [skip ci] [upptime]\n"
+                for at, state in zip(times, states, strict=True))
+    )  # fmt: skip
+
+    record = read(tmp_path / "log.txt")
+
+    assert [(o.kind, o.start_us // 3_600_000_000 % 24, o.censored) for o in sorted(
+        record.outages, key=lambda outage: outage.start_us)] == [
+        ("degraded", 1, ""), ("network", 2, ""), ("degraded", 3, ""), ("network", 5, "R"),
+    ]  # fmt: skip
+
+
 def test_minutes_a_day_of_upptime_join_over_full_days():
     record = read(samples("upptime-summary.json"))
 

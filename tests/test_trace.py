@@ -103,6 +103,7 @@ def test_bad_input_is_exit_two_with_every_line(tmp_path, capsys):
     said = capsys.readouterr().err
     assert f"{path}:2: end: ends before it starts" in said
     assert f"{path}:3:" in said
+    assert "--skip-bad" in said
     assert not (tmp_path / "o.csv").exists()
 
     assert trace_("import", path, "--skip-bad", "-o", tmp_path / "o.csv") == 0

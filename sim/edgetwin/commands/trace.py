@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from edgetwin.errors import UsageError
+from edgetwin.errors import ScenarioError, UsageError
 
 HELP = "import, show, generate and fit outage records"
 
@@ -118,7 +118,14 @@ def _read(arguments: argparse.Namespace) -> Any:
         "skip_bad": arguments.skip_bad,
     }
     given = {name: value for name, value in options.items() if value is not None}
-    return read(arguments.files, format=arguments.format, zone=arguments.zone, **given)
+    try:
+        return read(arguments.files, format=arguments.format, zone=arguments.zone, **given)
+    except ScenarioError as error:
+        if not arguments.skip_bad and any(
+            problem.line or problem.place for problem in error.problems
+        ):
+            print("edgetwin: --skip-bad leaves wrong rows out, counted and named", file=sys.stderr)
+        raise
 
 
 def _duration(option: str, text: str | None) -> int | None:

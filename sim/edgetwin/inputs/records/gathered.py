@@ -147,15 +147,15 @@ class Gathered:
         self._firsts[site] = min(ordered[0], self._firsts.get(site, ordered[0]), key=_at)
         since = ordered[0]
         for change in ordered[1:]:
-            if change.state != since.state:
+            if _differs(since, change):
                 self._state_ended(site, since, change)
                 since = change
         self._state_ended(site, since, None)
 
     def _state_ended(self, site: str, since: Change, change: Change | None) -> None:
         if since.state == "down":
-            recovered = change is not None and change.state == "up"
-            letters = ("L" if since.first else "") + ("" if recovered else "R")
+            seen_to_end = change is not None and change.state != "unknown"
+            letters = ("L" if since.first else "") + ("" if seen_to_end else "R")
             self.down(
                 site, since.at_us, change.at_us if change else None, kind=since.kind,
                 cause=since.cause, censored=letters,
@@ -277,6 +277,13 @@ def _clipped(outage: Outage, window: tuple[int, int], told: bool) -> Outage | No
         letters = (letters - {"E"}) | {"R"}
         outage = replace(outage, end_us=None, end_err_us=0)
     return replace(outage, censored="".join(letter for letter in "LRE" if letter in letters))
+
+
+def _differs(since: Change, change: Change) -> bool:
+    """Tell whether *change* ends the state *since*; slow and down are two states."""
+    if change.state != since.state:
+        return True
+    return change.state == "down" and (change.kind == "degraded") != (since.kind == "degraded")
 
 
 def _fewer(problems: list[Problem]) -> list[Problem]:

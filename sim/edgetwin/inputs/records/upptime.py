@@ -67,10 +67,10 @@ def _take_log(
         except ValueError as fault:
             gathered.reject(source, number, "", str(fault))
             continue
-        state = {"up": "up", "down": "down"}.get(match[3], "up")
-        changes.setdefault(match[2], []).append(Change(at_us, state, err_us=CHECK_ERR_US))
-        if state == "up" and match[3] != "up":
-            gathered.note(f"{match[2]}: degraded counts as up")
+        state = "up" if match[3] == "up" else "down"
+        kind = "network" if match[3] in ("up", "down") else "degraded"
+        change = Change(at_us, state, kind=kind, err_us=CHECK_ERR_US)
+        changes.setdefault(match[2], []).append(change)
     if other:
         gathered.note(f"{source.name}: {other} commits tell no state")
 
