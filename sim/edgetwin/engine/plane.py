@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from edgetwin.engine import attempts, ledger
 from edgetwin.engine.attempts import CLOUD_SLOT, NO_SLOT, Attempts, Column
-from edgetwin.engine.decisions import ALLOW, VERDICTS, WRONG_ALLOW, WRONG_DENY, Decisions
+from edgetwin.engine.decisions import ALLOW, DENY, VERDICTS, WRONG_ALLOW, WRONG_DENY, Decisions
 from edgetwin.engine.ledger import Ledger
 from edgetwin.engine.queueing import NEVER_US, NO_LIMIT, Rules, first_killing, inside, serve
 from edgetwin.engine.requests import Arrivals, Block, durations_us, scaled
@@ -155,6 +155,10 @@ class Plane:
         ]
         self._budget_us = np.array([one.budget_us for one in classes], dtype=np.int64)
         self._timeout_us = np.array([one.timeout_us for one in classes], dtype=np.int64)
+        self._budget_us_min, self._timeout_us_min = (
+            [int(limit_us[numbers].min(initial=NEVER_US)) for numbers in self._of_service]
+            for limit_us in (self._budget_us, self._timeout_us)
+        )
         self._retries = np.array([one.retries for one in classes], dtype=np.int64)
         self._backoff_us = np.array([one.backoff_us for one in classes], dtype=np.int64)
         self._write_class = np.array([one.write_class for one in classes], dtype=np.int64)
@@ -562,15 +566,14 @@ class Plane:
     def _note(self, service: int, rows: Attempts) -> None:
         """Take down what starts now: when workers become free, what they do, who waits."""
         slot = rows["slot"]
-        pods = slot >= 0
-        away = int(np.count_nonzero(pods)) < rows.size
+        away = bool(slot.min() < 0)
         if away:
             sent = np.flatnonzero(slot == CLOUD_SLOT)
             if sent.size:
                 self.books.add(
                     self._span(rows)[sent], rows["request_class"][sent], ledger.FORWARDED
                 )
-            where = np.flatnonzero(pods)
+            where = np.flatnonzero(slot >= 0)
             slot, site = slot[where], rows["site"][where]
             start, finish = rows["start_us"][where], rows["finish_us"][where]
         else:
@@ -585,14 +588,15 @@ class Plane:
         else:
             last = np.append(np.flatnonzero(slot[1:] != slot[:-1]), slot.size - 1)
             self.free_us[slot[last]] = finish[last]
-        work = np.bincount(site, weights=finish - start, minlength=self.component.size)
-        self.busy_us[service] += work.astype(np.int64)
+        np.add.at(self.busy_us[service], site, finish - start)
         if self.services[service].watch_memory:
             found = rows["inside"] if not away else rows["inside"][where]
             if "rejected" in rows:
                 # Whoever is turned away has not come in.
                 found = found - (rows["rejected"][where] if away else rows["rejected"])
-            self.in_pod_max[service][site] = np.maximum(self.in_pod_max[service][site], 1)
+            seen = np.zeros(self.component.size, dtype=np.bool_)
+            seen[site] = True
+            np.maximum(self.in_pod_max[service], seen, out=self.in_pod_max[service])
             met = np.flatnonzero(found > 0)
             np.maximum.at(self.in_pod_max[service], site[met], found[met] + 1)
 
@@ -601,8 +605,11 @@ class Plane:
         arrival, finish = rows["arrival_us"], rows["finish_us"]
         until = self._until_us[rows["site"]]
         done = finish < until
-        timeout = self._per_class(self._timeout_us, service, rows)
-        timed = finish - arrival > timeout
+        waited = finish - arrival
+        timed = np.zeros(0, dtype=np.bool_)
+        if waited.max() > self._timeout_us_min[service]:
+            timeout = self._per_class(self._timeout_us, service, rows)
+            timed = waited > timeout
         if not timed.any():
             if done.all():
                 self._outcomes(service, rows)
@@ -629,28 +636,30 @@ class Plane:
         site, request_class, slot = rows["site"], rows["request_class"], rows["slot"]
         verdict = rows["verdict"]
         outcome = _OUTCOME[verdict]
-        reached = slot != NO_SLOT
-        if not reached.all():
+        reached: NDArray[np.bool_] | None = None
+        if slot.min() < 0:
+            reached = slot != NO_SLOT
             outcome[~reached] = ledger.UNAVAILABLE
         if "rejected" in rows and rows["rejected"].any():
             outcome[rows["rejected"]] = ledger.REJECTED
-            reached &= ~rows["rejected"]
-        column = self._write_class[request_class]
-        if self._reads_only[service]:
-            writes = np.empty(0, dtype=np.int64)
-        else:
+            reached = ~rows["rejected"] if reached is None else reached & ~rows["rejected"]
+        if not self._reads_only[service]:
+            column = self._write_class[request_class]
             writes = np.flatnonzero((column >= 0) & (outcome == ledger.OK))
-        if writes.size:
-            full = self.store.full[site[writes]] & (slot[writes] >= 0)
-            if full.any():
+            if writes.size and self.store.full.any():
+                full = self.store.full[site[writes]] & (slot[writes] >= 0)
                 outcome[writes[full]] = ledger.STORE_FULL
                 writes = writes[~full]
-            self._write(rows, writes, column[writes])
+            if writes.size:
+                self._write(rows, writes, column[writes])
         self._ask(rows, reached)
-        budget = self._per_class(self._budget_us, service, rows)
-        late = rows["finish_us"] - self._first(rows) > budget
-        outcome[late & (outcome <= ledger.DENIED)] = ledger.LATE
-        self._client(service, rows, outcome, rows["finish_us"])
+        latency = rows["finish_us"] - self._first(rows)
+        slow = np.flatnonzero(latency > self._budget_us_min[service])
+        if slow.size:
+            late = latency[slow] > self._budget_us[request_class[slow]]
+            late &= outcome[slow] <= ledger.DENIED
+            outcome[slow[late]] = ledger.LATE
+        self._client(service, rows, outcome, rows["finish_us"], latency)
 
     def _serve_unheard(self, service: int, rows: Attempts) -> None:
         """End attempts in their pods whose clients have left: what they write is `info`."""
@@ -666,17 +675,17 @@ class Plane:
         np.add.at(self.store.info, (rows["site"][writes][here], column[writes][here]), 1)
         self._write(rows, writes, column[writes])
 
-    def _ask(self, rows: Attempts, reached: NDArray[np.bool_]) -> None:
-        """Count the decisions that were asked for."""
+    def _ask(self, rows: Attempts, reached: NDArray[np.bool_] | None) -> None:
+        """Count the decisions that were asked for: of rows that *reached* a policy, None: all."""
         at = rows["request_class"].astype(np.int64) * _TABLES_MAX
         at += rows["table"]
         at *= VERDICTS
         at += rows["verdict"]
-        at = at if reached.all() else at[reached]
+        at = at if reached is None else at[reached]
         counts = np.bincount(at, minlength=self.asked.size)
         self.asked += counts
         if self.tally.wants(counts):
-            which = np.flatnonzero(reached)
+            which = np.arange(rows.size) if reached is None else np.flatnonzero(reached)
             self.tally.count(
                 site=rows["site"][which], request_class=rows["request_class"][which],
                 table=rows["table"][which], verdict=rows["verdict"][which],
@@ -701,11 +710,17 @@ class Plane:
             )
 
     def _client(
-        self, service: int, rows: Attempts, outcome: NDArray[np.int64], end_us: NDArray[np.int64]
-    ) -> None:
-        """Tell the clients; those that may try again do, and have no outcome yet."""
+        self, service: int, rows: Attempts, outcome: NDArray[np.int64],
+        end_us: NDArray[np.int64], latency: NDArray[np.int64] | None = None,
+    ) -> None:  # fmt: skip
+        """Tell the clients; those that may try again do, and have no outcome yet.
+
+        *latency* is from the first attempt to *end_us*, where the caller knows it.
+        """
         if not rows.size:
             return
+        if latency is None:
+            latency = end_us - self._first(rows)
         site, request_class, span = rows["site"], rows["request_class"], self._span(rows)
         if self.kept is not None:
             self.kept.append(
@@ -715,38 +730,39 @@ class Plane:
                     "finished_us": end_us, "outcome": outcome, "pod": rows["slot"],
                 }
             )  # fmt: skip
-        wrong = np.flatnonzero(rows["verdict"] >= WRONG_DENY)
-        if wrong.size:
+        if rows["verdict"].max() >= WRONG_DENY:
+            wrong = np.flatnonzero(rows["verdict"] >= WRONG_DENY)
             reached = (rows["slot"][wrong] != NO_SLOT) & (outcome[wrong] != ledger.REJECTED)
             wrong = wrong[reached]
             allowed = rows["verdict"][wrong] == WRONG_ALLOW
             kind = np.where(allowed, ledger.WRONGLY_ALLOWED, ledger.WRONGLY_DENIED)
             self.books.add(span[wrong], request_class[wrong], kind)
         if self._retries[self._of_service[service]].any():
-            attempt = self._attempt(rows)
             again = self._may_retry(rows, outcome)
-            if again.any():
+            if again.size:
                 retry = self._kept(rows, again)
                 retry["arrival_us"] = end_us[again] + (
-                    self._backoff_us[request_class[again]] << attempt[again].astype(np.int64)
+                    self._backoff_us[request_class[again]] << retry["attempt"].astype(np.int64)
                 )
-                retry["attempt"] = attempt[again] + np.int16(1)
+                retry["attempt"] = retry["attempt"] + np.int16(1)
                 retry["gave_up"] = np.zeros(retry["attempt"].shape, dtype=np.bool_)
                 # What comes back before the state changes is in the same plan already.
                 later = retry["arrival_us"] >= self._until_us[retry["site"]]
                 self.waiting[service] = attempts.joined(
                     [self.waiting[service], attempts.picked(retry, later)]
                 )
-                final = np.flatnonzero(~again)
-                rows, outcome, end_us = rows.ordered(final), outcome[final], end_us[final]
-                site, request_class, span = site[final], request_class[final], span[final]
+                ended = np.ones(rows.size, dtype=np.bool_)
+                ended[again] = False
+                final = np.flatnonzero(ended)
+                outcome, latency = outcome[final], latency[final]
+                request_class, span = request_class[final], span[final]
+                if not final.size:
+                    return
         self.books.add(span, request_class, outcome)
-        answered = outcome <= ledger.LATE
-        latency = end_us - self._first(rows)
-        if answered.all():
+        if outcome.max() <= ledger.LATE:
             self.books.add_latency(span, request_class, latency)
         else:
-            where = np.flatnonzero(answered)
+            where = np.flatnonzero(outcome <= ledger.LATE)
             self.books.add_latency(span[where], request_class[where], latency[where])
 
     # -- changes from outside --------------------------------------------------------------
@@ -807,54 +823,60 @@ class Plane:
 
     # -- columns ---------------------------------------------------------------------------
 
-    def _may_retry(self, rows: Attempts, outcome: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Say whose clients try again: what failed, or had no answer before its timeout."""
-        request_class = rows["request_class"]
-        timed_out = rows["finish_us"] - rows["arrival_us"] > self._timeout_us[request_class]
-        failed: NDArray[np.bool_] = outcome > ledger.LATE
-        failed |= (outcome == ledger.LATE) & timed_out
-        failed &= self._attempt(rows) < self._retries[request_class]
-        return failed
+    def _may_retry(self, rows: Attempts, outcome: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return whose clients try again: what failed, or had no answer before its timeout."""
+        which = np.flatnonzero(outcome >= ledger.LATE)
+        if not which.size:
+            return which
+        request_class = rows["request_class"][which]
+        waited = rows["finish_us"][which] - rows["arrival_us"][which]
+        failed = outcome[which] > ledger.LATE
+        failed |= waited > self._timeout_us[request_class]
+        failed &= self._attempt(rows)[which] < self._retries[request_class]
+        return which[failed]
 
     def _again_us(self, part: _Part) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return which rows of a part would be tried again, and when, before `_until_us`."""
         rows = part.rows
-        if not self._may_fail(rows):
-            return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
-        request_class, arrival, finish = (
-            rows["request_class"],
-            rows["arrival_us"],
-            rows["finish_us"],
-        )
+        which = self._doubtful(rows)
+        if not which.size:
+            return which, which
+        request_class, site = rows["request_class"][which], rows["site"][which]
+        arrival, finish, slot = (
+            rows["arrival_us"][which], rows["finish_us"][which], rows["slot"][which]
+        )  # fmt: skip
         timeout = self._timeout_us[request_class]
-        outcome = _OUTCOME[rows["verdict"]]
-        outcome[rows["slot"] == NO_SLOT] = ledger.UNAVAILABLE
+        outcome = _OUTCOME[rows["verdict"][which]]
+        outcome[slot == NO_SLOT] = ledger.UNAVAILABLE
         if "rejected" in rows:
-            outcome[rows["rejected"]] = ledger.REJECTED
+            outcome[rows["rejected"][which]] = ledger.REJECTED
         writes = (self._write_class[request_class] >= 0) & (outcome == ledger.OK)
-        outcome[writes & self.store.full[rows["site"]] & (rows["slot"] >= 0)] = ledger.STORE_FULL
+        outcome[writes & self.store.full[site] & (slot >= 0)] = ledger.STORE_FULL
         timed = finish - arrival > timeout
         outcome[timed] = ledger.LATE
         end = np.where(timed, arrival + timeout, finish)
-        again = (end < self._until_us[rows["site"]]) & (timed | (outcome > ledger.LATE))
-        again &= self._attempt(rows) < self._retries[request_class]
-        if part.inmate is not None:
-            again &= ~part.inmate
-        if "gave_up" in rows:
-            again &= ~rows["gave_up"]
-        which = np.flatnonzero(again)
-        if not which.size:
-            return which, which
         attempt = self._attempt(rows)[which].astype(np.int64)
-        return which, end[which] + (self._backoff_us[request_class[which]] << attempt)
+        again = (end < self._until_us[site]) & (timed | (outcome > ledger.LATE))
+        again &= attempt < self._retries[request_class]
+        if part.inmate is not None:
+            again &= ~part.inmate[which]
+        if "gave_up" in rows:
+            again &= ~rows["gave_up"][which]
+        at = end + (self._backoff_us[request_class] << attempt)
+        return which[again], at[again]
 
-    def _may_fail(self, rows: Attempts) -> bool:
-        """Say, at little cost, whether any row may end in a failure or a timeout."""
-        if self.store.full.any() or ("rejected" in rows and rows["rejected"].any()):
-            return True
-        if (rows["verdict"] > 1).any() or (rows["slot"] == NO_SLOT).any():
-            return True
-        return bool((rows["finish_us"] - rows["arrival_us"]).max() > self._timeout_us.min())
+    def _doubtful(self, rows: Attempts) -> NDArray[np.int64]:
+        """Return, at little cost, the rows that may end in a failure or a timeout; few others."""
+        doubtful = rows["finish_us"] - rows["arrival_us"] > self._timeout_us.min()
+        if rows["verdict"].max() > DENY:
+            doubtful |= rows["verdict"] > DENY
+        if rows["slot"].min() < 0:
+            doubtful |= rows["slot"] == NO_SLOT
+        if "rejected" in rows:
+            doubtful |= rows["rejected"]
+        if self.store.full.any():
+            doubtful |= self.store.full[rows["site"]]
+        return np.flatnonzero(doubtful)
 
     def _kept(
         self, rows: Attempts, which: NDArray[np.int64] | NDArray[np.bool_] | slice
