@@ -165,6 +165,26 @@ def test_pulls_of_one_site_share_its_bandwidth():
     assert abs(pulled["node/n1"] - 30.4) < 0.3
 
 
+def test_a_pull_that_a_power_loss_broke_off_begins_again():
+    spec = cloud(
+        TWO,
+        workload("Deployment", "web", on="n0"),
+        cold=True,
+        image_bytes=(("app:1", 30_000_000),),
+        registry_bits_per_s=8_000_000,
+        kubernetes=defaults("1.30", boot_us=SECOND_US),
+    )
+    lab = Lab(spec)
+    lab.at(20, lambda: lab.cluster.power("n0", False))
+
+    lab.at(21, lambda: lab.cluster.power("n0", True)).run(100)
+
+    # 30 s for the whole image, counted from the second boot.
+    assert lab.first("image pulled") > 21 + 1 + 30
+    assert lab.first("started") > lab.first("image pulled")
+    lone_pod(lab)
+
+
 def test_an_agent_process_that_stops_leaves_its_containers_unmanaged():
     lab = on_n0().cut(50, "n0", until_s=400)
 

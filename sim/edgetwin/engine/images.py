@@ -27,7 +27,6 @@ class Pull:
     left_bits: float
     done: simpy.Event
     """Succeeds with True when the image is there, with False when the pull has failed."""
-    waiting: int = 1
 
 
 @dataclass(slots=True)
@@ -116,8 +115,14 @@ class Images:
             stored.used_us = self._state.now
 
     def chill(self, node: NodeState) -> None:
-        """Empty *node*'s page cache: it has lost its power."""
+        """Empty *node*'s page cache and forget its pulls: it has lost its power."""
         self._warm.pop(node.node.name, None)
+        registry = self._registries.get(node.node.site)
+        if registry is not None and registry.pulls:
+            self._reckon(registry)
+            for key in [key for key in registry.pulls if key[0] == node.node.name]:
+                del registry.pulls[key]
+            self._plan(registry)
 
     # The registry
 
