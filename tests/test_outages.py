@@ -320,6 +320,35 @@ def test_an_open_end_closes_where_the_record_did():
     assert part.censored == "R"
 
 
+@given(records, st.lists(st.tuples(st.sampled_from("abc"), spans), max_size=5),
+       st.lists(instants, max_size=20))  # fmt: skip
+def test_what_nobody_watched_is_neither_up_nor_down(found, blind, at):
+    gaps = [Unknown(site, *span) for site, span in blind]
+
+    seen = outages.unwatched(found, gaps)
+
+    assert apart(seen)
+    for instant in at:
+        for site in "abc":
+            unseen = any(g.site == site and g.start_us <= instant < g.end_us for g in gaps)
+            told = any(g.site == site and g.start_us <= instant < g.end_us for g in seen.unknown)
+            assert told == unseen
+            for kind in ("network", "power", "node"):
+                assert down_at(seen, site, kind, instant) == (
+                    down_at(found, site, kind, instant) and not unseen
+                )
+
+
+def test_an_outage_that_meets_a_gap_is_censored_there():
+    found = record([Outage("a", 0, 10 * HOUR, censored="E")])
+
+    seen = outages.unwatched(found, [Unknown("a", 2 * HOUR, 3 * HOUR)])
+
+    assert [(o.start_us // HOUR, (o.end_us or 0) // HOUR, o.censored) for o in seen.outages] == [
+        (0, 2, "R"), (3, 10, "LE"),
+    ]  # fmt: skip
+
+
 def test_power_and_network_join_and_half_a_view_is_no_proof_of_uptime():
     network = replace(record([Outage("a", HOUR, 2 * HOUR)], sites=("a",)), window_us=(0, 5 * HOUR))
     power = replace(

@@ -54,6 +54,7 @@ __all__ = [
     "summary",
     "time_order",
     "unknown_of",
+    "unwatched",
     "windowed",
     "with_drawn_errors",
     "without",
@@ -359,6 +360,29 @@ def windowed(record: Record, start_us: int, end_us: int) -> Record:
         unknown=unknown_of(gaps),
         window_us=(start_us, end_us),
     )
+
+
+def unwatched(record: Record, gaps: Sequence[Unknown]) -> Record:
+    """Return *record* as it would be had nobody watched during *gaps*: unknown there, not down.
+
+    An outage that meets a gap is censored at it; one inside a gap was never seen.
+    """
+    blind: dict[str, list[tuple[int, int]]] = {}
+    for gap in (*record.unknown, *gaps):
+        blind.setdefault(gap.site, []).append((gap.start_us, gap.end_us))
+    seen: list[Outage] = []
+    for outage in record.outages:
+        end_us = record.end_us(outage)
+        for start, end in without([(outage.start_us, end_us)], blind.get(outage.site, ())):
+            letters = set(outage.censored) - ({"R", "E"} if end < end_us else set())
+            letters |= {"L"} if start > outage.start_us else set()
+            letters |= {"R"} if end < end_us else set()
+            censored = "".join(letter for letter in "LRE" if letter in letters)
+            last = outage.end_us if end == end_us else end
+            seen.append(replace(outage, start_us=start, end_us=last, censored=censored))
+    return replace(
+        record, outages=tuple(sorted(seen, key=time_order)), unknown=unknown_of(blind)
+    )  # fmt: skip
 
 
 def joined(records: Sequence[Record]) -> Record:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from edgetwin.climate import Climate, Trait, climate, spread, traits
-from edgetwin.outages import Record
+from edgetwin.outages import Record, unwatched
 from edgetwin.storms import Gaps, Rates, StormSpec, generate
 
 TUNING_ROUNDS, TUNING_RUNS = 8, 12
@@ -62,7 +62,7 @@ def _like(record: Record, spec: StormSpec, seed: int) -> Record:
     """Draw a storm over the sites, window and unknown time of *record*."""
     start_us, end_us = record.window_us
     drawn = generate(spec, record.group_of(), start_us, end_us - start_us, seed)
-    return replace(drawn, unknown=record.unknown) if record.unknown else drawn
+    return unwatched(drawn, record.unknown) if record.unknown else drawn
 
 
 def tuned(
