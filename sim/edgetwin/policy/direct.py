@@ -259,7 +259,8 @@ def _examine(kind: type[PublicGuest]) -> list[Any]:
         return guest.call("grow") + arguments[2]
 
     functions: Mapping[str, HostFunction] = {"opa_builtin2": host}
-    guest = kind("self-test", module, wasmtime.Store(engine), functions)
+    store = wasmtime.Store(engine)
+    guest = kind("self-test", module, store, functions)
     seen += [guest.text(16), guest.evaluate(7, 1, b"0", 64), guest.call("host", 5)]
     seen += [guest.size_bytes(), guest.write(200_000, b"beyond"), guest.read(200_000, 6)]
     for export, argument in (("host", (9,)), ("trap", ())):
@@ -270,6 +271,7 @@ def _examine(kind: type[PublicGuest]) -> list[Any]:
         except wasmtime.Trap as trap:
             seen.append(trap.trap_code)
     seen += [guest.call("host", 6), guest.evaluate(8, 2, None, 64)]
+    store.close()
     return seen
 
 

@@ -4,8 +4,10 @@ The heap is used as OPA's own host does (facts/opa-wasm.md, 1.5): data documents
 each decision is written above them and forgotten by the next.
 """
 
+import atexit
 import re
 import warnings
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -40,6 +42,16 @@ ABI_MINOR_NEWEST = 3
 
 Builtin = Callable[..., Any]
 """A built-in function over Rego values; a ValueError from it makes the expression undefined."""
+
+
+_STORES: weakref.WeakSet[wasmtime.Store] = weakref.WeakSet()
+
+
+@atexit.register
+def _close_stores() -> None:
+    """Close what still runs: a store calls back into Python when it goes, so it goes before it."""
+    for store in list(_STORES):
+        store.close()
 
 
 class _Abort(Exception):  # noqa: N818
@@ -133,6 +145,7 @@ class Instance:
 
     def _instantiate(self) -> None:
         self.store = wasmtime.Store(self.engine)
+        _STORES.add(self.store)
         if self.metering is Metering.EPOCH:
             self.store.set_epoch_deadline(1)
         if self.metering is Metering.FUEL:
