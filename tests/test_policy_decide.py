@@ -367,3 +367,15 @@ def test_fuel_is_the_same_each_time_and_grows_with_the_work():
     assert much == Policy(shipped("retail-authz-r1"), limits=Limits(deadline_us=None)).fuel(
         RETAIL, PAYMENT
     )
+
+
+def test_asking_for_a_document_that_is_not_there_leaves_the_policy_usable(plain):
+    plain.set_data({"document": 1})
+
+    with pytest.raises(IndexError):
+        Policy(fixture("plain"), memo_entries=0).decide("plain/document", {}, document=9)
+    with pytest.raises(IndexError):
+        plain.decide("plain/document", {}, document=9)
+
+    assert plain._instance.ticket % 2 == 0
+    assert plain.decide("plain/document") == 1

@@ -15,7 +15,14 @@ from typing import Any
 import wasmtime
 from wasmtime import _ffi as ffi
 
-from edgetwin.policy.guest import IMPORTS, HostFault, HostFunction, PublicGuest, function_type
+from edgetwin.policy.guest import (
+    IMPORTS,
+    HostFault,
+    HostFunction,
+    PublicGuest,
+    Runner,
+    function_type,
+)
 
 _Callback = ctypes.CFUNCTYPE(
     ctypes.c_size_t, ctypes.c_void_p, ctypes.c_void_p, ctypes.POINTER(ctypes.c_uint32),
@@ -74,7 +81,9 @@ class DirectGuest(PublicGuest):
         self._text = ctypes.c_char_p.from_buffer(self._text_address)
         self._base = ctypes.cast(self.memory.data_ptr(self.store), ctypes.c_void_p).value or 0
         self._look_again()
-        self.evaluate = self._evaluator()  # type: ignore[method-assign]
+        # Apart from the buffer of other calls, which a built-in makes while a decision runs.
+        self._own_raw = (ctypes.c_uint32 * (WORDS * 7))()
+        self._own_raw_address = _pointer_to(self._own_raw)
 
     def add_function(self, name: str, function: wasmtime.Func) -> None:
         """Make *function*, of another module in the same store, callable as *name*."""
@@ -162,29 +171,23 @@ class DirectGuest(PublicGuest):
         self._text_address[0] = self._base + address
         return self._text.value or b""
 
-    def _evaluator(self) -> Any:
-        """Return ``evaluate`` with everything it needs at hand: this is the path of a decision."""
+    def runner(self, data: int, heap: int) -> Runner:
+        # This is the path of a decision: everything it needs is at hand, in names of its own.
         call, context, trap, trap_address = _call, self._context, self._trap, self._trap_address
-        # A buffer of its own, in which what never changes is written once.
-        raw = self._own_raw = (ctypes.c_uint32 * (WORDS * 7))()
-        raw_address, base = _pointer_to(raw), self._base
+        raw, raw_address, base = self._own_raw, self._own_raw_address, self._base
         text_address, found, place = self._text_address, self._text, _ARGUMENTS.pack_into
-        if "opa_eval" not in self._addresses:
-            return super().evaluate
         function = self._addresses["opa_eval"][0]
         text = self.text
 
-        def evaluate(entrypoint: int, data: int, json: bytes | None, heap: int) -> bytes | None:
-            if json is None:
-                size = start = 0
-            else:
-                size, start = len(json), heap
-                try:
-                    self._view[heap : heap + size] = json
-                except ValueError:
-                    if not self.write(heap, json):
-                        return None
-            place(raw, 0, 0, entrypoint, data, start, size, heap + size, 1)
+        def run(entrypoint: int, json: bytes) -> bytes | None:
+            size = len(json)
+            end = heap + size
+            try:
+                self._view[heap:end] = json
+            except ValueError:
+                if not self.write(heap, json):
+                    return None
+            place(raw, 0, 0, entrypoint, data, heap, size, end, 1)
             error = call(context, function, raw_address, _SEVEN, trap_address)
             if error or trap[0]:
                 self._raise(error)
@@ -194,7 +197,7 @@ class DirectGuest(PublicGuest):
             text_address[0] = base + address
             return found.value or b""
 
-        return evaluate
+        return run
 
     def _raise(self, error: int) -> None:
         """Raise what a call ended with, and leave nothing of it behind."""

@@ -18,6 +18,9 @@ PAGE_BYTES = 65_536
 HostFunction = Callable[..., int | None]
 """A function that the module imports, over i32 arguments."""
 
+Runner = Callable[[int, bytes], bytes | None]
+"""Decides: entrypoint and input to result set as Rego text, None if the input does not fit."""
+
 I32 = wasmtime.ValType.i32()
 
 REQUIRED = {
@@ -231,14 +234,20 @@ class PublicGuest:
 
     def evaluate(self, entrypoint: int, data: int, raw: bytes | None, heap: int) -> bytes | None:
         """Run ``opa_eval`` and return the result as Rego text; None if the input does not fit."""
-        if raw is None:
-            address = self.call("opa_eval", 0, entrypoint, data, 0, 0, heap, 1)
-        elif self.write(heap, raw):
-            size = len(raw)
-            address = self.call("opa_eval", 0, entrypoint, data, heap, size, heap + size, 1)
-        else:
-            return None
-        return self.text(address)
+        if raw is not None:
+            return self.runner(data, heap)(entrypoint, raw)
+        return self.text(self.call("opa_eval", 0, entrypoint, data, 0, 0, heap, 1))
+
+    def runner(self, data: int, heap: int) -> Runner:
+        """Return ``evaluate`` for the data at *data* and a heap from *heap* on."""
+
+        def run(entrypoint: int, json: bytes) -> bytes | None:
+            if not self.write(heap, json):
+                return None
+            size = len(json)
+            return self.text(self.call("opa_eval", 0, entrypoint, data, heap, size, heap + size, 1))
+
+        return run
 
 
 def _signed(value: int) -> int:

@@ -33,7 +33,7 @@ from edgetwin.policy.errors import (
     PolicyTimeout,
     PolicyTrapped,
 )
-from edgetwin.policy.guest import HostFault, PublicGuest, check_interface
+from edgetwin.policy.guest import HostFault, PublicGuest, Runner, check_interface
 
 FAILURES = (HostFault, wasmtime.Trap, wasmtime.WasmtimeError)
 """What a call into a module may end with."""
@@ -164,11 +164,17 @@ class Instance:
         top = self._stack_pointer.value(self.store) if self._stack_pointer else 0
         self._stack_top = int(top)
         self.guest.call("opa_malloc", 0)
-        self.base = self.heap = self.guest.call("opa_heap_ptr_get")
+        self._settle()
+        self.base = self.heap
         self.loaded_bytes = 0
         self._driver: BlockDriver | None = None
         self.fast = self.guest.has("opa_eval")
         self.stashes = self.guest.has("opa_heap_blocks_stash")
+
+    def _settle(self) -> None:
+        """Take note of where the heap of decisions starts, now that the data have moved it."""
+        self.heap = self.guest.call("opa_heap_ptr_get")
+        self.runners: dict[int, Runner] = {}
 
     def _table(self, export: str) -> dict[str, int]:
         """Return the map from names to numbers that *export* gives."""
@@ -218,7 +224,7 @@ class Instance:
             self.addresses = [self._parsed(text) for text in texts]
             if self.stashes:
                 guest.call("opa_heap_blocks_stash")
-            self.heap = guest.call("opa_heap_ptr_get")
+            self._settle()
         except FAILURES as error:
             raise self._typed(error, "its data") from None
         finally:
@@ -287,21 +293,27 @@ class Instance:
             guest.call("opa_value_free", path)
             assert code == 0, (code, keys)
         guest.call("opa_heap_blocks_stash")
-        self.heap = guest.call("opa_heap_ptr_get")
+        self._settle()
 
     # Decisions.
+
+    def runner(self, document: int) -> Runner:
+        """Return what decides over *document*, until the data change; see ``runners``."""
+        run = self.runners[document] = self.guest.runner(self.addresses[document], self.heap)
+        return run
 
     def evaluate(self, entrypoint: int, raw: bytes | None, document: int = 0) -> bytes:
         """Return the result set of one decision as Rego text; *raw* is JSON, None for no input.
 
         Raises a kind of DecisionError, after which the instance is as usable as before.
         """
-        self.ticket = ticket = self.ticket + 1
+        address = self.addresses[document]
+        self.ticket = ticket = self.ticket + 1 | 1
         try:
             if self.fast:
-                answer = self.guest.evaluate(entrypoint, self.addresses[document], raw, self.heap)
+                answer = self.guest.evaluate(entrypoint, address, raw, self.heap)
             else:
-                answer = self._evaluate_in_steps(entrypoint, self.addresses[document], raw)
+                answer = self._evaluate_in_steps(entrypoint, address, raw)
         except FAILURES as error:
             return self.recover(error, ticket, entrypoint, raw, document)
         self.ticket = ticket + 1
@@ -389,7 +401,7 @@ class Instance:
         driver = BlockDriver(self.name, guest, self.metering)
         if self.stashes:
             guest.call("opa_heap_blocks_stash")
-        self.heap = guest.call("opa_heap_ptr_get")
+        self._settle()
         self.loaded_bytes = self.heap - self.base
         return driver
 

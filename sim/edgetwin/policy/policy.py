@@ -156,11 +156,10 @@ class Policy:
         if not self._direct:
             return self._decide(number, document, raw)
         instance = self._instance
-        instance.ticket = ticket = instance.ticket + 1
+        run = instance.runners.get(document) or instance.runner(document)
+        instance.ticket = ticket = instance.ticket + 1 | 1
         try:
-            answer = instance.guest.evaluate(
-                number, instance.addresses[document], raw, instance.heap
-            )
+            answer = run(number, raw)
         except FAILURES as failure:
             answer = instance.recover(failure, ticket, number, raw, document)
         else:
