@@ -607,7 +607,7 @@ class Plane:
         done = finish < until
         waited = finish - arrival
         timed = np.zeros(0, dtype=np.bool_)
-        if waited.max() > self._timeout_us_min[service]:
+        if waited.max(initial=0) > self._timeout_us_min[service]:
             timeout = self._per_class(self._timeout_us, service, rows)
             timed = waited > timeout
         if not timed.any():
