@@ -157,6 +157,7 @@ def _span(
         start_us=start,
         end_us=end,
         offline=offline,
+        degraded=False,
         powered=True,
         serving=serving,
         endpoints=3,

@@ -7,16 +7,20 @@ policy bundles, the outage record. Nothing reads a file once a `Scenario` exists
 import hashlib
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from edgetwin import units
 from edgetwin.kubernetes import Manifests
+from edgetwin.links import distance_km, fibre_latency_us
 from edgetwin.outages import Record
 from edgetwin.storms import StormSpec
+
+if TYPE_CHECKING:
+    from edgetwin.capacity import Capacity
 
 
 def _written(parse: Any, example: str) -> BeforeValidator:
@@ -53,6 +57,11 @@ class Written(BaseModel):
     """Anything that stands in a topology file: frozen, and without unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+def _latency_may_be_reckoned(schema: dict[str, Any]) -> None:
+    """A schema cannot say that coordinates stand in for the latency; loading says it."""
+    schema["required"] = [name for name in schema["required"] if name != "latency"]
 
 
 class Law(Written):
@@ -136,24 +145,62 @@ class Node(Written):
 
 
 class Uplink(Written):
-    """A site's way to its cloud."""
+    """A way of a site, or of an aggregator, towards the cloud."""
+
+    model_config = ConfigDict(json_schema_extra=_latency_may_be_reckoned)
 
     latency_us: Duration = Field(alias="latency")
-    """One-way delay while the link is up; written ``18ms``."""
+    """One-way delay while the link is up; written ``18ms``. Default: that of cable along the great
+    circle, where both ends have coordinates."""
     jitter_us: Duration = Field(0, alias="jitter")
     """A request forwarded to the cloud is delayed by up to this much more, uniformly."""
     bandwidth_bps: Bandwidth = Field(alias="bandwidth", gt=0)
     """Of the upward direction, which sync uses; written ``10Mbit/s``."""
     loss_share: Share = Field(0.0, alias="loss", lt=1)
     """Share of messages dropped; sync sends them again, so it lowers the useful bandwidth."""
+    via: Name | None = None
+    """The aggregator at its far end. Default: the cloud itself."""
+    capacity: str | None = None
+    """A trace of its changing upward capacity, which sync then has in place of `bandwidth`:
+    mahimahi's milliseconds, or columns epoch and mbit_s; it repeats from the run's start."""
     priority: int = Field(1, ge=1, le=100)
-    """The lowest number that is up carries the traffic; higher ones are backups."""
+    """The lowest number that is up carries the traffic; higher ones are backups. Of equal ones
+    the shorter way does."""
     risk_group: str | None = None
-    """Uplinks and sites with the same risk group fail together when a record hits one."""
+    """What hits a site's first uplink hits its others of the same group; a row of the record that
+    names the group hits all links in it, at all sites."""
     cut: Literal["drop", "refuse", "hang"] = "drop"
     """What a cut does to connections: packets vanish, connections are refused, or a peer takes
     them and never answers. What agents notice, and when, hangs on it (facts/opa-agent.md, 2).
     Chosen: a line that is down drops packets."""
+
+
+FAILOVER_US = 15_000_000
+"""From the loss of the way in use to the use of another. Chosen: three probes missed, one every
+5 s. A link that drops silently is noticed no earlier; connections that stand take longer, 45 s
+(30 s idle and 15 s ping; facts/k3s.md, 1.5), and are modelled where they are."""
+
+Coordinates = tuple[
+    Annotated[float, Field(ge=-90, le=90)], Annotated[float, Field(ge=-180, le=180)]
+]
+
+
+class Aggregator(Written):
+    """A shared hop: what cuts it cuts every site behind it. Sites share no bandwidth there."""
+
+    uplinks: dict[Name, Uplink] = Field(min_length=1)
+    """Its ways to the cloud, or to other aggregators."""
+    coordinates: Coordinates | None = None
+    """Latitude and longitude in degrees."""
+    failover_us: Duration = Field(FAILOVER_US, alias="failover", ge=0)
+    """How long its traffic is lost when its way fails and another is up."""
+
+
+class Cloud(Written):
+    """Where the cloud is."""
+
+    coordinates: Coordinates | None = None
+    """Latitude and longitude in degrees."""
 
 
 class Clock(Written):
@@ -219,6 +266,11 @@ class Site(Written):
     """How many neighbouring sites share a domain when it is not named."""
     ups_us: Duration = Field(0, alias="ups")
     """How long the nodes run on after the power fails."""
+    coordinates: Coordinates | None = None
+    """Latitude and longitude in degrees; an uplink without a latency then has its cable's."""
+    failover_us: Duration = Field(FAILOVER_US, alias="failover", ge=0)
+    """How long the site is cut off when the uplink in use fails and another is up. Default: 15 s,
+    three probes missed, one every 5 s (chosen); back to the better one without a gap."""
     nodes: dict[Name, Node] = Field(min_length=1)
     uplinks: dict[Name, Uplink] = Field(min_length=1)
     devices: dict[Name, Devices] = {}
@@ -394,6 +446,18 @@ class Sync(Written):
     """How much of the uplink sync may take; what the rest of the traffic leaves."""
 
 
+class Degradation(Written):
+    """What a row of kind `degraded` does to a link while it lasts. Chosen, as no record in
+    facts/traces.md says: a congested mobile link, slow and lossy but up; set your own."""
+
+    bandwidth_share: Share = Field(0.2, alias="bandwidth", gt=0)
+    """What is left of the bandwidth."""
+    latency_us: Duration = Field(200_000, alias="latency", ge=0)
+    """Added, one way."""
+    loss_share: Share = Field(0.05, alias="loss", lt=1)
+    """Lost on top of the link's own loss."""
+
+
 class Outages(Written):
     """Which storm is replayed, and what its record means."""
 
@@ -410,6 +474,8 @@ class Outages(Written):
     columns, else the grid on which all its instants lie."""
     duration_us: Duration | None = Field(None, alias="duration", gt=0)
     """Length of the storm. Default: the record's window."""
+    degraded: Degradation = Degradation()
+    """What rows of kind `degraded` do; such a link is not offline."""
     settle_us: Duration = Field(3_600_000_000, alias="settle", gt=0)
     """Quiet time after the storm in which all links are up. Chosen: an hour, so that 60 sync
     intervals pass."""
@@ -450,6 +516,9 @@ class Topology(Written):
     measured; published pod starts span 0.5 to 2 s (facts/startup.md, 12)."""
     prune_every_us: Duration = Field(3_600_000_000, alias="prune_every", gt=0)
     """How often stores remove what is older than its retention. Chosen: hourly, a common cron."""
+    cloud: Cloud = Cloud()
+    aggregators: dict[Name, Aggregator] = {}
+    """Shared hops between sites and the cloud, named by the `via` of uplinks."""
     sites: dict[Name, Site] = Field(min_length=1)
     services: dict[Name, ServiceBehaviour] = {}
     collections: dict[Name, Collection] = {}
@@ -457,6 +526,53 @@ class Topology(Written):
     sync: Sync = Sync()
     outages: Outages = Outages()
     targets: Targets = Targets()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _reckoned(cls, data: Any) -> Any:
+        return with_reckoned_latencies(data)
+
+
+def with_reckoned_latencies(data: Any) -> Any:
+    """Return *data*, a topology as written, with the latency of every uplink that states none and
+    whose two ends have coordinates; *data* is left alone, and what is malformed is passed on."""
+    places = {
+        "sites": _mapping(data).get("sites"),
+        "aggregators": _mapping(data).get("aggregators"),
+    }
+    cloud = _place(_mapping(data).get("cloud"))
+    changed: dict[str, Any] = {}
+    for section, owners in places.items():
+        for name, owner in (owned := _mapping(owners)).items():
+            here = _place(owner)
+            for uplink_name, uplink in _mapping(_mapping(owner).get("uplinks")).items():
+                if here is None or not isinstance(uplink, dict) or "latency" in uplink:
+                    continue
+                via = uplink.get("via")
+                there = cloud if via is None else _place(_mapping(places["aggregators"]).get(via))
+                if there is None:
+                    continue
+                latency = f"{fibre_latency_us(distance_km(here, there))}us"
+                owners_now = changed.setdefault(section, dict(owned))
+                owner_now = owners_now[name] = dict(owners_now[name])
+                owner_now["uplinks"] = {
+                    **owner_now["uplinks"], uplink_name: {**uplink, "latency": latency}
+                }  # fmt: skip
+    return {**data, **changed} if changed else data
+
+
+def _mapping(value: Any) -> dict[Any, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _place(owner: Any) -> tuple[float, float] | None:
+    """Return the coordinates written at *owner*, None where there are no sound ones."""
+    written = _mapping(owner).get("coordinates")
+    if not isinstance(written, list | tuple) or len(written) != 2:
+        return None
+    if any(isinstance(value, bool) or not isinstance(value, int | float) for value in written):
+        return None
+    return float(written[0]), float(written[1])
 
 
 @dataclass(frozen=True)
@@ -490,6 +606,8 @@ class Scenario:
     """What loading wants the reader to know: unknown kinds skipped, sites mapped."""
     renamed: tuple[str, ...] = ()
     """Names of the sites, in order, where they are a record's own; empty: NAME-001 and so on."""
+    capacities: "Mapping[str, Capacity]" = field(default_factory=dict)
+    """By the file name that uplinks mention."""
 
     @cached_property
     def digest(self) -> str:
@@ -500,6 +618,10 @@ class Scenario:
         for name in sorted(self.bundles):
             mark.update(f"{name} {self.bundles[name].sha256}".encode())
         mark.update(repr(self.renamed).encode())
+        for name in sorted(self.capacities):
+            capacity = self.capacities[name]
+            mark.update(f"{name} {capacity.stepwise}".encode())
+            mark.update(capacity.at_us.tobytes() + capacity.carried_bytes.tobytes())
         mark.update(repr(self.record).encode())
         return mark.hexdigest()[:16]
 

@@ -42,6 +42,7 @@ class SpanState:
     """What holds during one span of a site."""
 
     offline: bool
+    degraded: bool
     powered: bool
     serving: bool
     endpoints: int
@@ -127,6 +128,7 @@ class Ledger:
                 "start_us": np.array([one[1] for one in spans], dtype=np.int64),
                 "end_us": np.where(ends < 0, end_us, ends),
                 "offline": np.array([one[2].offline for one in spans]),
+                "degraded": np.array([one[2].degraded for one in spans]),
                 "powered": np.array([one[2].powered for one in spans]),
                 "serving": np.array([one[2].serving for one in spans]),
                 "endpoints": np.array([one[2].endpoints for one in spans], dtype=np.int32),

@@ -32,7 +32,7 @@ def make_outboxes(world: "World") -> None:
                 given(sync.interval_us), int(world.ticks[control.number]),
                 sync.batch_writes_max, sync.bandwidth_share,
             ),
-            load, control.link, control.at_the_end,
+            load, control.line, control.at_the_end,
             partial(control.event, "sync"),
         )  # fmt: skip
 

@@ -115,8 +115,8 @@ def _run(
     # A world is hundreds of objects a site, all of which stay: nothing for the collector to find.
     gc.disable()
     world = World(
-        scenario, seed, sites, storm.faults, end_us=storm.end_us,
-        window_us=window_us, keep_requests=requests, plane_type=plane_type,
+        scenario, seed, sites, storm, window_us=window_us, keep_requests=requests,
+        plane_type=plane_type,
     )  # fmt: skip
     gc.freeze()
     gc.enable()

@@ -6,6 +6,7 @@ After all events of an instant `settle` tells the plane, once, what holds from t
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import simpy
@@ -17,8 +18,9 @@ from edgetwin.engine.freshness import Freshness
 from edgetwin.engine.ledger import SpanState
 from edgetwin.engine.queueing import NEVER_US
 from edgetwin.engine.requests import durations_us
-from edgetwin.engine.sync import Outbox
-from edgetwin.model import Site, Uplink
+from edgetwin.engine.sync import Line, Outbox
+from edgetwin.model import Site
+from edgetwin.ways import Passage
 
 if TYPE_CHECKING:
     from edgetwin.engine.cluster import Cluster, PodKey
@@ -34,16 +36,17 @@ class Fault:
     start_us: int
     end_us: int
     what: str
-    """cut, power, node or control-plane."""
+    """cut, cut-up (towards the cloud), cut-down, degraded, power, node, node-cut (from the site's
+    other nodes and devices) or control-plane."""
+    node: str = ""
+    """Of node and node-cut: which, as the cluster calls it; empty: the first."""
 
 
-class UplinkState:
-    """An uplink and how many faults hold it down: the first heal does not end the second."""
+CUTTING = ("cut", "cut-up", "cut-down", "degraded")
+"""Faults of the way to the cloud. What they do stands in the site's passages."""
 
-    def __init__(self, name: str, uplink: Uplink) -> None:
-        self.name = name
-        self.uplink = uplink
-        self.faults = 0
+LOST = {"cut": "", "cut-up": "what the site sends", "cut-down": "what the site is sent"}
+"""What a cut loses, where it is not all."""
 
 
 class SiteControl:
@@ -51,20 +54,24 @@ class SiteControl:
 
     def __init__(
         self, world: "World", env: simpy.Environment, number: int, name: str, spec: Site,
-        faults: Sequence[Fault],
+        faults: Sequence[Fault], passages: Sequence[tuple[int, Passage]],
     ) -> None:  # fmt: skip
+        """*passages* are the site's way to the cloud from 0 on, and from each of its changes."""
         self.world = world
         self.env = env
         self.number = number
         self.name = name
         self.spec = spec
-        self.uplinks = [
-            UplinkState(key, link)
-            for key, link in sorted(spec.uplinks.items(), key=lambda item: item[1].priority)
-        ]
+        self._first = min(spec.uplinks.values(), key=lambda uplink: uplink.priority)
+        self.passage = passages[0][1]
+        """The way to the cloud, power apart."""
         self.cluster: Cluster | None = None
         self.nodes: list[str] = []
         self.power_faults = 0
+        self._node_faults: dict[str, int] = {}
+        """How many faults hold a node down, the site's power apart."""
+        self._apart: dict[str, int] = {}
+        """How many faults cut a node off from the others and the devices."""
         self.holding: dict[int, None] = {}
         """Outages that hold the site offline now, oldest first."""
         self.agents: dict[str, Agent] = {}
@@ -83,12 +90,20 @@ class SiteControl:
         self.booted = True
         """The first node, on which the outbox and the policy agents run, is up."""
         self._offline = False
-        self._syncing = True
+        self._cloud_linked: dict[str, bool] = {}
+        self._syncing = "open"
+        """The outbox's way: open, cut, or deaf: what it sends arrives, and it hears nothing."""
         self._online_since_us = 0
         self._actions: list[Callable[[], None]] = []
         self._changed = True
         for fault in faults:
             self._plan(fault)
+        before = self.passage
+        for at_us, passage in passages[1:]:
+            if before.up and before.down:
+                self.foresee(at_us)
+            self._at(at_us, partial(self._pass, passage))
+            before = passage
 
     # -- faults ----------------------------------------------------------------------------
 
@@ -101,13 +116,20 @@ class SiteControl:
             start = min(start + self.spec.ups_us, fault.end_us)
             if start == fault.end_us:
                 return
-        if fault.what in ("cut", "power"):
+        if fault.what in ("power", "node-cut"):
             self.foresee(start)
         self._at(start, lambda: self._begin(fault))
         self._at(fault.end_us, lambda: self._finish(fault))
 
+    def _pass(self, passage: Passage) -> None:
+        before, self.passage = self.passage.uplink, passage
+        if passage.uplink and before != passage.uplink and len(self.spec.uplinks) > 1:
+            self.event("uplink", "carries", passage.uplink)
+        self.touch()
+
     def foresee(self, cut_us: int) -> None:
-        """A cut comes: have the sync sessions before it simulated, which decide what is pending."""
+        """The way to the cloud changes then: have the sync sessions before it simulated, which
+        decide what is pending."""
         before, last = self.world.ticks_before(self.number, cut_us)
         if before >= self.env.now:
             self._at(before, lambda: self.at_the_end(self._assume_delivered))
@@ -124,11 +146,11 @@ class SiteControl:
 
     def _begin(self, fault: Fault) -> None:
         self.touch()
-        if fault.what == "cut":
+        if fault.what == "degraded":
+            self.event("uplink", "degraded", "")
+        elif fault.what in CUTTING:
             self.holding[fault.number] = None
-            for link in self._hit():
-                link.faults += 1
-            self.event("uplink", "cut", "")
+            self.event("uplink", "cut", LOST[fault.what])
         elif fault.what == "power":
             self.holding[fault.number] = None
             self.power_faults += 1
@@ -141,22 +163,20 @@ class SiteControl:
                 for node in self.nodes:
                     self.cluster.power(node, False)
         elif fault.what == "node":
-            assert self.cluster is not None
-            self.booted = False
-            self.cluster.power(self.nodes[0], False)
-            for agent in self.agents.values():
-                agent.power(False)
+            self._node_down(fault.node or self.nodes[0])
+        elif fault.what == "node-cut":
+            self._cut_off(fault.node, 1)
         else:
             assert self.cluster is not None
             self.cluster.server(False)
 
     def _finish(self, fault: Fault) -> None:
         self.touch()
-        if fault.what == "cut":
+        if fault.what == "degraded":
+            self.event("uplink", "restored", "")
+        elif fault.what in CUTTING:
             del self.holding[fault.number]
-            for link in self._hit():
-                link.faults -= 1
-            self.event("uplink", "heal", "")
+            self.event("uplink", "heal", LOST[fault.what])
         elif fault.what == "power":
             del self.holding[fault.number]
             self.power_faults -= 1
@@ -165,20 +185,35 @@ class SiteControl:
                 for node in self.nodes:
                     self._boot(node)
         elif fault.what == "node":
-            self._boot(self.nodes[0])
+            node = fault.node or self.nodes[0]
+            self._node_faults[node] -= 1
+            if not self._node_faults[node]:
+                self._boot(node)
+        elif fault.what == "node-cut":
+            self._cut_off(fault.node, -1)
         else:
             assert self.cluster is not None
             self.cluster.server(True)
 
-    def _hit(self) -> list[UplinkState]:
-        """Return the uplinks that a cut takes: the first, and those that share its risk."""
-        first = self.uplinks[0]
-        group = first.uplink.risk_group
-        return [
-            link
-            for link in self.uplinks
-            if link is first or (group is not None and link.uplink.risk_group == group)
-        ]
+    def _node_down(self, node: str) -> None:
+        assert self.cluster is not None
+        self._node_faults[node] = self._node_faults.get(node, 0) + 1
+        self.cluster.power(node, False)
+        if node == self.nodes[0]:
+            self.booted = False
+            for agent in self.agents.values():
+                agent.power(False)
+
+    def _cut_off(self, node: str, faults: int) -> None:
+        """Cut *node* off from the site's other nodes and devices, or let it back."""
+        count = self._apart.get(node, 0) + faults
+        if count:
+            self._apart[node] = count
+        else:
+            del self._apart[node]
+        if (count == 1) == (faults == 1):
+            self.event(f"node/{node}", "cut off" if count else "linked again", "")
+        self.endpoints(range(len(self.world.service_names)))
 
     def _boot(self, node: str) -> None:
         """Give a node its power back; it works after the time that its machine takes to boot."""
@@ -187,7 +222,7 @@ class SiteControl:
         self._at(int(self.env.now) + int(durations_us(law, word)[0]), lambda: self._booted(node))
 
     def _booted(self, node: str) -> None:
-        if self.power_faults:
+        if self.power_faults or self._node_faults.get(node):
             return
         assert self.cluster is not None
         self.cluster.power(node, True)
@@ -274,19 +309,31 @@ class SiteControl:
     # -- what it says to the plane ---------------------------------------------------------
 
     @property
-    def uplink(self) -> UplinkState | None:
-        """The uplink that carries the traffic: of those that are up, the first by priority."""
-        if self.power_faults:
-            return None
-        return next((link for link in self.uplinks if not link.faults), None)
+    def uplink(self) -> Passage | None:
+        """The way to the cloud, None while there is none in one direction at least."""
+        passage = self.passage
+        return None if self.power_faults or not (passage.up and passage.down) else passage
 
-    def link(self) -> tuple[int, float] | None:
-        """Return round trip (us) and useful bits a second of the outbox's way to the cloud."""
-        state = self.uplink
-        if state is None or not self.booted:
+    def line(self) -> Line | None:
+        """Return what the outbox sends over, None while nothing would arrive."""
+        passage = self.passage
+        if self._sync_state() == "cut":
             return None
-        useful = state.uplink.bandwidth_bps * (1 - state.uplink.loss_share)
-        return 2 * state.uplink.latency_us, useful
+        return Line(
+            round_trip_us=passage.up_latency_us + passage.down_latency_us,
+            bits_per_s=passage.bandwidth_bps * (1 - passage.loss_share),
+            heard=passage.down,
+            capacity=self.world.scenario.capacities.get(
+                self.spec.uplinks[passage.uplink].capacity or ""
+            ),
+            delivered_share=1 - passage.loss_share,
+        )
+
+    def _sync_state(self) -> str:
+        passage = self.passage
+        if self.power_faults or not passage.up or not self.booted or self.nodes[0] in self._apart:
+            return "cut"
+        return "open" if passage.down else "deaf"
 
     def settle(self) -> None:
         """After all events of an instant: tell everybody what holds from now on."""
@@ -314,18 +361,28 @@ class SiteControl:
         offline = state is None
         plane.powered[here] = not self.power_faults
         if state is not None:
-            plane.links.latency_us[here] = state.uplink.latency_us
-            plane.links.jitter_us[here] = state.uplink.jitter_us
+            # Requests go and come: half of the round trip each way, where the ways differ.
+            plane.links.latency_us[here] = -(-(state.up_latency_us + state.down_latency_us) // 2)
+            plane.links.jitter_us[here] = state.jitter_us
         if offline != self._offline:
             self._settle_offline(offline)
-        syncing = not offline and self.booted
-        if syncing != self._syncing:
-            self._syncing = syncing
-            assert self.outbox is not None
-            if syncing:
-                self.outbox.heal(self._online_since_us)
-            else:
-                self.outbox.cut()
+        self._settle_cluster(offline)
+        self._settle_sync()
+
+    def _settle_sync(self) -> None:
+        state = self._sync_state()
+        assert self.outbox is not None
+        if state == self._syncing:
+            if state != "cut":
+                self.outbox.changed()
+            return
+        before, self._syncing = self._syncing, state
+        if before != "cut":
+            self.outbox.cut()
+        if state == "open":
+            self.outbox.heal(self._online_since_us)
+        elif state == "deaf":
+            self.outbox.unheard()
 
     def _settle_offline(self, offline: bool) -> None:
         plane, here = self.world.plane, self.number
@@ -336,18 +393,36 @@ class SiteControl:
             plane.drop_cloud(here, now)
         else:
             self._online_since_us = now
-        cut = self.uplinks[0].uplink.cut
-        for agent in self.agents.values():
-            agent.link(not offline, mode=cut)
-        if self.cluster is not None:
-            silent = cut != "refuse"
-            self.cluster.registry(self.name, not offline, self._registry_bps(), silent=silent)
-            for node in self.nodes:
-                self.cluster.link(node, not offline, silent=silent)
 
-    def _registry_bps(self) -> int:
-        state = self.uplink or self.uplinks[0]
-        return state.uplink.bandwidth_bps
+    def _settle_cluster(self, offline: bool) -> None:
+        """Tell agents, registry and kubelets which ways are open, where that has changed."""
+        cluster, cut = self.cluster, self._first.cut
+        if cluster is None:
+            return
+        silent = cut != "refuse"
+        first = not offline and self.nodes[0] not in self._apart
+        if self._changes("agents", first):
+            for agent in self.agents.values():
+                agent.link(first, mode=cut)
+        if self._changes("registry", not offline):
+            passage = self.uplink
+            bits_per_s = passage.bandwidth_bps if passage else self._first.bandwidth_bps
+            cluster.registry(self.name, not offline, bits_per_s, silent=silent)
+        servers = [node for node in self.nodes if cluster.state.nodes[node].node.server]
+        for node in self.nodes:
+            linked = node not in self._apart
+            if self.spec.control_plane == "cloud":
+                linked = linked and not offline
+            elif self.spec.control_plane == "local":
+                linked = linked and not any(server in self._apart for server in servers)
+            if self._changes(node, linked):
+                cluster.link(node, linked, silent=silent or node in self._apart, lan=True)
+
+    def _changes(self, what: str, linked: bool) -> bool:
+        """Note whether *what* is linked, and say whether that is new."""
+        before = self._cloud_linked.get(what, True)
+        self._cloud_linked[what] = linked
+        return before != linked
 
     def _settle_endpoints(self, service: int) -> None:
         assert self.cluster is not None
@@ -358,13 +433,31 @@ class SiteControl:
             for workload in self.world.workloads_of[service]
             for key in self.cluster.ready(workload, self.name)
         ]
+        away = self._cut_off_pods(service)
+        ready = [key for key in ready if key not in away]
         for key in [key for key in held if key not in ready]:
-            self._leaving[service, key] = held.pop(key)
+            if key in away:
+                # It works on, but no answer of it arrives.
+                plane.drop_slot(service, held.pop(key), now)
+            else:
+                self._leaving[service, key] = held.pop(key)
         for key in ready:
             if key not in held:
                 slot = self._leaving.pop((service, key), None)
                 held[key] = plane.new_slot(service, now) if slot is None else slot
         plane.set_endpoints(service, self.number, [held[key] for key in ready])
+
+    def _cut_off_pods(self, service: int) -> "set[PodKey]":
+        """Return the pods that run on nodes which are cut off from the others."""
+        if not self._apart:
+            return set()
+        assert self.cluster is not None
+        return {
+            key
+            for workload in self.world.workloads_of[service]
+            for key, node in self.cluster.running(workload)
+            if node in self._apart
+        }
 
     def _settle_leaving(self) -> None:
         """Pods that no longer answer may still work on what they have, until they end."""
@@ -391,7 +484,8 @@ class SiteControl:
             powered=not self.power_faults,
             serving=world.serving(self),
             endpoints=int(ready.sum()),
-            uplink=link.name if link else "",
+            uplink=link.uplink if link else "",
+            degraded=link is not None and link.degraded,
             store_full=bool(world.store.full[here]),
             outage=next(iter(self.holding), -1) if link is None else -1,
         )

@@ -1,6 +1,6 @@
 """A scenario made ready to run: streams, rules, stores, clusters and agents for a set of sites."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +14,7 @@ from edgetwin.engine.ledger import Ledger
 from edgetwin.engine.meeting import contentions, make_outboxes
 from edgetwin.engine.plane import Plane
 from edgetwin.engine.policy_agents import make_agents
+from edgetwin.engine.replay import Replay
 from edgetwin.engine.rules import (
     ask_egress,
     class_rules,
@@ -23,7 +24,7 @@ from edgetwin.engine.rules import (
     measured_profile,
     service_rules,
 )
-from edgetwin.engine.site import Fault, SiteControl
+from edgetwin.engine.site import SiteControl
 from edgetwin.history import Recorder
 from edgetwin.kubernetes import Node, Workload
 from edgetwin.model import Scenario
@@ -43,7 +44,7 @@ class World:
 
     def __init__(
         self, scenario: Scenario, seed: int, sites: Sequence[int],
-        faults: Mapping[str, Sequence[Fault]], *, end_us: int, window_us: int,
+        storm: Replay, *, window_us: int,
         keep_requests: bool, plane_type: type[Plane] = Plane,
     ) -> None:  # fmt: skip
         topology = scenario.topology
@@ -51,7 +52,7 @@ class World:
         self.topology = topology
         self.draws = Philox(seed)
         self.recorder = Recorder()
-        self.end_us = end_us
+        self.end_us = storm.end_us
         self.names = [scenario.sites[number][0] for number in sites]
         self.kinds = [scenario.sites[number][1] for number in sites]
         self.node_kind: dict[str, str] = {}
@@ -85,7 +86,7 @@ class World:
         self.books = Ledger(
             self.names, [f"{kind}/{group}/{name}" for kind, group, name, _ in self.requests]
         )
-        self._components(faults)
+        self._components(storm)
         component = np.zeros(len(self.names), dtype=np.int64)
         for number, one in enumerate(self.components):
             component[list(one.sites)] = number
@@ -106,7 +107,7 @@ class World:
 
     # -- making ----------------------------------------------------------------------------
 
-    def _components(self, faults: Mapping[str, Sequence[Fault]]) -> None:
+    def _components(self, storm: Replay) -> None:
         self.components: list[Component] = []
         self.controls: list[SiteControl] = []
         shared = [i for i, kind in enumerate(self.kinds) if self.plane_of(kind) == "cloud"]
@@ -124,7 +125,7 @@ class World:
             self.controls.append(
                 SiteControl(
                     self, env_of[number], number, name, self.topology.sites[kind],
-                    faults.get(name, ()),
+                    storm.faults.get(name, ()), storm.passages[name],
                 )
             )  # fmt: skip
         self.by_name = {control.name: control for control in self.controls}
