@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from edgetwin.engine import ledger
 from edgetwin.engine.attempts import CLOUD_SLOT, NO_SLOT
 from edgetwin.engine.decisions import ALLOW, DENY, ERROR, NO_BUNDLE, WRONG_ALLOW, WRONG_DENY
-from edgetwin.engine.plane import _TABLES_MAX, ClassRules, Crossing, Plane, ServiceRules
+from edgetwin.engine.plane import TABLES_MAX, ClassRules, Crossing, Plane, ServiceRules
 from edgetwin.engine.queueing import NEVER_US, NO_LIMIT
 from edgetwin.engine.requests import durations_us
 from edgetwin.engine.store import Store
@@ -421,7 +421,7 @@ class ReferencePlane(Plane):
         one = self.classes[attempt.request_class]
         if visit.slot >= 0:
             self.busy_us[one.service, site] += visit.duration_us
-        at = (attempt.request_class * _TABLES_MAX + visit.table) * _VERDICTS + visit.verdict
+        at = (attempt.request_class * TABLES_MAX + visit.table) * _VERDICTS + visit.verdict
         self.asked[at] += 1
         self.tally.count(
             site=np.array([site]), request_class=np.array([attempt.request_class]),
