@@ -8,8 +8,9 @@ from pathlib import Path
 
 from edgetwin.errors import Problem, UsageError, did_you_mean
 from edgetwin.inputs.findings import Findings
-from edgetwin.model import Topology
+from edgetwin.model import Topology, numbered
 from edgetwin.outages import Record, assign
+from edgetwin.ways import Ways
 
 RULES = ("name", "rank", "sample", "grow")
 """How recorded sites find modelled ones. `grow`: the only kind of site gets one site for each
@@ -49,15 +50,20 @@ def assigned(
 ) -> Storm | None:
     """Return the storm with recorded sites made modelled ones, None if that cannot be."""
     if choice.mapping is not None:
-        mapping = _mapping(choice.mapping, record, names, findings)
+        targets = [*names, *topology.aggregators]
+        mapping = _mapping(choice.mapping, record, targets, findings)
         if mapping is None:
             return None
-        return Storm(assign(record, names, mapping=mapping), topology)
-    rule = choice.rule or _rule(record, topology, names, own=not choice.files)
+        used = set(mapping.values())
+        targets = [*names, *(name for name in topology.aggregators if name in used)]
+        return Storm(assign(record, targets, mapping=mapping), topology)
+    shared = _shared(record, topology, names)
+    rule = choice.rule or _rule(record, topology, [*names, *shared], own=not choice.files)
     if rule == "grow":
         return _grown(record, topology, findings)
     if rule == "name":
-        unknown = [site for site in record.sites if site not in set(names)]
+        known = {*names, *shared}
+        unknown = [site for site in record.sites if site not in known]
         for site in unknown[:NAMED_MAX]:
             file, line = _where(paths, site)
             remedy = did_you_mean(site, names[:NAMED_MAX] if len(names) > 500 else names)
@@ -71,7 +77,27 @@ def assigned(
             findings.problems.append(Problem(file, 0, "site", found, remedy))
         if unknown:
             return None
+        return Storm(assign(record, [*names, *shared], rule=rule), topology)
     return Storm(assign(record, names, rule=rule, seed=choice.seed), topology)
+
+
+def _shared(record: Record, topology: Topology, names: Sequence[str]) -> list[str]:
+    """Return what the record names beside sites: aggregators, risk groups, links and nodes."""
+    known = set(names)
+    others = [name for name in record.sites if name not in known]
+    if not others:
+        return []
+    kinds = [
+        (name, kind)
+        for kind, site in topology.sites.items()
+        for name in numbered(kind, site.count)
+    ]  # fmt: skip
+    try:
+        ways = Ways(topology, kinds)
+    except ValueError:
+        # Links that lead nowhere are reported already.
+        return []
+    return [name for name in others if ways.hit(name) is not None]
 
 
 def _rule(record: Record, topology: Topology, names: Sequence[str], *, own: bool) -> str:
@@ -110,7 +136,7 @@ def _grown(record: Record, topology: Topology, findings: Findings) -> Storm | No
 def _mapping(
     given: Mapping[str, str] | str | Path,
     record: Record,
-    names: Sequence[str],
+    targets: Sequence[str],
     findings: Findings,
 ) -> dict[str, str] | None:
     """Return recorded to modelled names, from a mapping or a two-column CSV file."""
@@ -134,7 +160,7 @@ def _mapping(
     for file, line, recorded, modelled in rows:
         for name, known, what in (
             (recorded, record.sites, "recorded"),
-            (modelled, names, "modelled"),
+            (modelled, targets, "modelled"),
         ):
             if name not in known:
                 found = f"there is no {what} site {name!r}"

@@ -10,7 +10,8 @@ from edgetwin.inputs.findings import Findings
 from edgetwin.inputs.manifests import Read
 from edgetwin.inputs.workloads import matches
 from edgetwin.kubernetes import Requirement, Selector, Workload
-from edgetwin.model import Node, RequestClass, Site, Topology
+from edgetwin.model import Node, RequestClass, Site, Topology, numbered
+from edgetwin.ways import Ways
 
 _SELF_SET = ("kubernetes.io/", "k8s.io/")
 """Labels under these domains are set by kubelet and K3s themselves."""
@@ -36,6 +37,7 @@ def check(topology: Topology, read: Read, findings: Findings) -> None:
     _services(topology, read, findings)
     _collections(topology, read, findings)
     _runtimes(topology, read, findings)
+    _links(topology, findings)
     for kind, site in topology.sites.items():
         _site(kind, site, findings)
         _placeable(kind, site, read, findings)
@@ -188,6 +190,35 @@ def _runtimes(topology: Topology, read: Read, findings: Findings) -> None:
 def _kind(workload: Workload) -> str:
     """Return the kind that stands in the manifest."""
     return "Pod" if workload.kind == "StaticPod" else workload.kind
+
+
+# ---- links ---------------------------------------------------------------------------------------
+
+
+def _links(topology: Topology, findings: Findings) -> None:
+    """Every uplink ends at an aggregator or the cloud, and every aggregator has a way there."""
+    known = written(findings, "aggregators")
+    sites = {name for kind, site in topology.sites.items() for name in numbered(kind, site.count)}
+    before = len(findings.problems)
+    for name in topology.aggregators:
+        if name in sites:
+            found = f"a site is called {name!r} too: a record could not tell them apart"
+            findings.add(("aggregators", name), found, "give the aggregator another name")
+    owners = [("aggregators", topology.aggregators), ("sites", topology.sites)]
+    for section, entries in owners:
+        for name, owner in entries.items():  # type: ignore[attr-defined]
+            for key, uplink in owner.uplinks.items():
+                steps = (section, name, "uplinks", key, "via")
+                if uplink.via is not None and section == "aggregators" and uplink.via == name:
+                    findings.add(steps, "an aggregator's uplink leads to itself", "name another")
+                elif uplink.via is not None:
+                    _name(findings, steps, "aggregator", uplink.via, known)
+    if len(findings.problems) > before or set(known) != set(topology.aggregators):
+        return
+    for name in Ways(topology, ()).stranded():
+        found = "no way leads from here to the cloud"
+        remedy = "leave 'via' out of one of its uplinks: that one ends at the cloud"
+        findings.add(("aggregators", name), found, remedy)
 
 
 # ---- sites ---------------------------------------------------------------------------------------

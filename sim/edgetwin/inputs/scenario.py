@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from edgetwin import units
+from edgetwin.capacity import Capacity
 from edgetwin.errors import Problem, ScenarioError, did_you_mean
 from edgetwin.inputs import bundles, crosscheck, document, manifests, storm, topology
 from edgetwin.inputs.assignment import Choice
@@ -57,6 +58,7 @@ def load(
     settled = _resolved(guess, read, findings)
     policies = bundles.read(settled, folder, findings)
     crosscheck.check(settled, read, findings)
+    capacities = _capacities(settled, folder, findings)
     files = [outages] if isinstance(outages, str | os.PathLike) else list(outages or ())
     choice = Choice(tuple(os.fspath(each) for each in files), rule, mapping, seed)
     played = storm.read(settled, folder, choice, findings)
@@ -71,6 +73,7 @@ def load(
         lines=findings.document.lines(),
         notes=tuple(dict.fromkeys(findings.notes)),
         renamed=played.renamed,
+        capacities=capacities,
     )
 
 
@@ -99,6 +102,43 @@ def _manifests(found: Topology | None, folder: Folder, findings: Findings) -> ma
     read = manifests.read(paths, findings.problems, findings.notes)
     read.whole &= found_all and ("manifests",) not in (place[:1] for place in findings.guessed)
     return read
+
+
+def _capacities(found: Topology, folder: Folder, findings: Findings) -> dict[str, Capacity]:
+    """Return the traces that uplinks name, each read once."""
+    from edgetwin.inputs.capacities import read
+
+    capacities: dict[str, Capacity] = {}
+    for kind, site in found.sites.items():
+        for key, uplink in site.uplinks.items():
+            name = uplink.capacity
+            if name is None or name in capacities:
+                continue
+            steps = ("sites", kind, "uplinks", key, "capacity")
+            try:
+                path = folder.file(name)
+            except OutsideError as error:
+                findings.add(steps, f"{name!r} leads out of the scenario's folder", str(error))
+                continue
+            if not path.is_file():
+                found_text, remedy = f"there is no trace {name!r}", "add it to the folder"
+                findings.add(steps, found_text, remedy)
+                continue
+            try:
+                capacity = read(path)
+            except ScenarioError as error:
+                findings.problems.extend(error.problems)
+                continue
+            if capacity.bytes_a_period == 0:
+                findings.add(steps, f"the trace {name!r} never carries anything", "take another")
+            capacities[name] = capacity
+    for name, aggregator in found.aggregators.items():
+        for key, uplink in aggregator.uplinks.items():
+            if uplink.capacity is not None:
+                steps = ("aggregators", name, "uplinks", key, "capacity")
+                remedy = "give it to the sites' uplinks: sites share no bandwidth"
+                findings.add(steps, "an aggregator's uplink takes no trace", remedy)
+    return capacities
 
 
 def _resolved(found: Topology, read: manifests.Read, findings: Findings) -> Topology:
