@@ -208,13 +208,14 @@ def empirical(values: ArrayLike, *, points_max: int = 500) -> Empirical:
     """Return the law of *values*; beyond *points_max* different ones, neighbours are averaged."""
     distinct, counts = np.unique(np.asarray(values, dtype=np.float64), return_counts=True)
     if len(distinct) > points_max:
-        # A quarter of the points are the longest values as they are: the tail holds the total.
-        cuts = np.unique(
-            np.concatenate((
-                np.linspace(0, len(distinct) - points_max // 4, points_max - points_max // 4),
-                np.arange(len(distinct) - points_max // 4, len(distinct) + 1),
-            )).astype(int)
-        )  # fmt: skip
+        # A quarter of the points are the longest values as they are: the tail holds the total. The
+        # others are blocks of as many values each, so that the middle keeps its grain.
+        tail = points_max // 4
+        body = len(distinct) - tail
+        below = np.cumsum(counts[:body])
+        shares = np.linspace(0, below[-1], points_max - tail + 1)[1:]
+        ends = np.searchsorted(below, shares, side="left") + 1
+        cuts = np.unique(np.concatenate(([0], ends, np.arange(body, len(distinct) + 1))))
         weight = np.add.reduceat(counts, cuts[:-1])
         mean = np.add.reduceat(distinct * counts, cuts[:-1]) / weight
         distinct, counts = mean, weight
