@@ -26,7 +26,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="FILE",
-        help="outage record to replay in place of the topology's own; repeatable",
+        help="outage record to replay in place of the topology's own; repeatable: several, such as "
+        "the power's and the network's, are joined",
+    )
+    parser.add_argument(
+        "--window",
+        metavar="A..B",
+        help="replay this part of the record: 2d..9d into it, or dates, 2024-05-01..2024-05-08",
+    )
+    parser.add_argument(
+        "--stretch",
+        metavar="X",
+        help="then make outages and the times between them X times as long",
+    )
+    parser.add_argument(
+        "--shift",
+        metavar="D",
+        help="then let outages come D later in the run; --shift=-2h: earlier",
     )
     parser.add_argument(
         "--map",
@@ -146,6 +162,9 @@ def _load(
                 rule=rule,
                 settings=settings,
                 seed=arguments.seed,
+                window=arguments.window,
+                stretch=arguments.stretch,
+                shift=arguments.shift,
             )
         except ScenarioError as error:
             problems += error.problems
@@ -279,6 +298,9 @@ def _next_steps(
 ) -> tuple[str, ...]:
     record = "".join(f" --outages {file}" for file in arguments.outages)
     record += f" --map {arguments.map}" if arguments.map else ""
+    for name in ("window", "stretch", "shift"):
+        given = getattr(arguments, name)
+        record += f" --{name}={given}" if given is not None else ""
     steps = []
     if len(readings) > 1 and result != "pass":
         steps.append(

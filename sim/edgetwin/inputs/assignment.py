@@ -2,12 +2,13 @@
 
 import csv
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 
 from edgetwin.errors import Problem, UsageError, did_you_mean
 from edgetwin.inputs.findings import Findings
+from edgetwin.inputs.moved import Moves
 from edgetwin.model import Topology, numbered
 from edgetwin.outages import Record, assign
 from edgetwin.ways import Ways
@@ -38,6 +39,7 @@ class Choice:
     rule: str | None = None
     mapping: Mapping[str, str] | str | Path | None = None
     seed: int = 0
+    moves: Moves = field(default_factory=Moves)
 
 
 def assigned(
@@ -94,7 +96,7 @@ def _shared(record: Record, topology: Topology, names: Sequence[str]) -> list[st
     ]  # fmt: skip
     try:
         ways = Ways(topology, kinds)
-    except ValueError:
+    except (KeyError, ValueError):
         # Links that lead nowhere are reported already.
         return []
     return [name for name in others if ways.hit(name) is not None]

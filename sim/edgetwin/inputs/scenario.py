@@ -11,6 +11,7 @@ from edgetwin.inputs import bundles, crosscheck, document, manifests, storm, top
 from edgetwin.inputs.assignment import Choice
 from edgetwin.inputs.findings import Findings
 from edgetwin.inputs.folder import Folder, OutsideError
+from edgetwin.inputs.moved import moves
 from edgetwin.model import Scenario, Topology
 
 SYNC_INTERVAL = "sync_interval"
@@ -30,16 +31,22 @@ def load(
     rule: str | None = None,
     settings: Sequence[str] = (),
     seed: int = 0,
+    window: str | None = None,
+    stretch: float | str | None = None,
+    shift: str | None = None,
 ) -> Scenario:
     """Return the scenario in the folder *path*, or of the topology file *path*.
 
     *outages* are files that take the place of the topology's own record. Recorded sites become
     modelled ones by *mapping* (recorded to modelled names, or a CSV file with those two columns)
     or by *rule*: ``name``, ``rank``, ``sample`` (drawn by *seed*) or ``grow``. *settings* are
-    ``path=value`` and take the place of what the topology says.
+    ``path=value`` and take the place of what the topology says. Of the record the *window*
+    ``START..END`` is taken (``2d..9d`` into it, or dates), stretched by a factor, and its outages
+    come by *shift* (``2h``, ``-30m``) later in the run, in this order.
 
     Raises ScenarioError with every problem of every file, UsageError if the call is wrong.
     """
+    moved = moves(window=window, stretch=stretch, shift=shift)
     folder = Folder.of(path)
     problems: list[Problem] = []
     documents = document.read(folder.topology, problems, shown=folder.shown(folder.topology))
@@ -60,7 +67,7 @@ def load(
     crosscheck.check(settled, read, findings)
     capacities = _capacities(settled, folder, findings)
     files = [outages] if isinstance(outages, str | os.PathLike) else list(outages or ())
-    choice = Choice(tuple(os.fspath(each) for each in files), rule, mapping, seed)
+    choice = Choice(tuple(os.fspath(each) for each in files), rule, mapping, seed, moved)
     played = storm.read(settled, folder, choice, findings)
     if problems or played is None:
         raise ScenarioError(problems)

@@ -23,6 +23,9 @@ def read(topology: Topology, folder: Folder, choice: Choice, findings: Findings)
     if choice.rule is not None and choice.rule not in RULES:
         raise UsageError(f"unknown rule {choice.rule!r}; {did_you_mean(choice.rule, RULES)}")
     if not choice.files and topology.outages.generate is not None:
+        if choice.moves:
+            raise UsageError("the topology draws its storm; --window, --stretch and --shift are "
+                             "for records: give one with --outages")  # fmt: skip
         return _generated(topology, choice.seed, findings)
     paths = [Path(file) for file in choice.files] or _own_file(topology, folder, findings)
     if paths is None:
@@ -31,6 +34,7 @@ def read(topology: Topology, folder: Folder, choice: Choice, findings: Findings)
     record = _read(paths, findings) if paths else _nothing(names)
     if record is None or any(_decides_sites(place) for place in findings.guessed):
         return None
+    record = choice.moves.applied(record)
     if not record.sites:
         record = replace(record, sites=tuple(sorted(names)))
     placed = assigned(record, topology, names, choice, paths, findings)
