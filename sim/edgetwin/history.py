@@ -386,9 +386,46 @@ ORDERS: dict[str, tuple[str, ...]] = {
     "activations": ("time_us", "site", "policy"),
     "freshness": ("site", "policy", "since_us", "released_us"),
     "decision_logs": ("site", "policy"),
+    "outages": (),
+    "outcomes": ("span",),
+    "pods": ("site", "workload"),
     "requests": ("site", "class", "number", "attempt"),
 }
-"""Tables whose rows come as they happen: sorted by these columns, whichever process ran first."""
+"""By what tables are sorted, whichever process ran first; not named: by site. Outages keep the
+order in which spans number them."""
+
+
+@dataclass(frozen=True)
+class Decided:
+    """Which distinct inputs one process had decided, for one row of its `decisions`."""
+
+    key: tuple[int, int, bool]
+    """Class of request, revision and state: rows of one key are one row of the whole run."""
+    inputs: NDArray[np.int64]
+    cost_us: NDArray[np.int64]
+
+
+def _decisions(rows: Columns, decided: Sequence[Decided]) -> Columns:
+    """Return one row a key, in the keys' order, with what all processes decided and asked."""
+    members: dict[tuple[int, int, bool], list[int]] = {}
+    for row, one in enumerate(decided):
+        members.setdefault(one.key, []).append(row)
+    made: dict[str, list[Any]] = {column: [] for column in rows}
+    for _, which in sorted(members.items()):
+        inputs = np.concatenate([decided[row].inputs for row in which])
+        inputs, at = np.unique(inputs, return_index=True)
+        cost_us = np.concatenate([decided[row].cost_us for row in which])[at]
+        for column in ("policy", "revision", "offline"):
+            made[column].append(rows[column][which[0]])
+        for column in ("asked", "allowed", "denied", "undefined"):
+            made[column].append(rows[column][which].sum())
+        made["distinct"].append(inputs.size)
+        made["cost_us_mean"].append(cost_us.mean() if cost_us.size else 0.0)
+        made["cost_us_max"].append(cost_us.max(initial=0))
+    return {
+        column: np.array(made[column], dtype=_dtype(kind))
+        for column, (kind, _) in SCHEMA["decisions"].items()
+    }
 
 
 def merged(parts: Sequence[History], meta: Mapping[str, Any]) -> History:
@@ -416,10 +453,18 @@ def merged(parts: Sequence[History], meta: Mapping[str, Any]) -> History:
                 pieces.append(values)
             columns[column] = np.concatenate(pieces)
         tables[table] = columns
-    for table, keys in ORDERS.items():
-        columns = tables[table]
-        order = np.lexsort([columns[key] for key in reversed(keys)])
-        tables[table] = {column: values[order] for column, values in columns.items()}
+    decided = [one for part in parts for one in part.meta.get("decided", ())]
+    if decided:
+        tables["decisions"] = _decisions(tables["decisions"], decided)
+    spans = np.argsort(tables["spans"]["site"], kind="stable")
+    number = np.empty_like(spans)
+    number[spans] = np.arange(spans.size)
+    tables["outcomes"]["span"] = number[tables["outcomes"]["span"]].astype(np.int32)
+    for table, columns in tables.items():
+        keys = ORDERS.get(table, ("site",) if "site" in columns else ())
+        if keys:
+            order = np.lexsort([columns[key] for key in reversed(keys)])
+            tables[table] = {column: values[order] for column, values in columns.items()}
     return History(dict(meta), names, tables)
 
 

@@ -1,6 +1,6 @@
 """The end of a run: what the world knows goes into the history, and must add up."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ from edgetwin.engine.decisions import ALLOW, DENY, ERROR, WRONG_ALLOW, WRONG_DEN
 from edgetwin.engine.freshness import row_of
 from edgetwin.engine.rules import memory_limit
 from edgetwin.engine.world import World
-from edgetwin.history import OUTCOMES
+from edgetwin.history import OUTCOMES, Decided
 
 
 def close(world: World) -> None:
@@ -129,30 +129,49 @@ def _pods(world: World) -> None:
 
 
 def _decisions(world: World) -> None:
+    for number, revision, offline, verdicts in _asked(world):
+        policy = world.request_policy(number)
+        world.recorder.row(
+            "decisions",
+            policy=policy,
+            revision="" if revision < 0 else world.revision_name(policy, revision),
+            offline=offline,
+            distinct=0,
+            asked=int(verdicts.sum()),
+            allowed=int(verdicts[ALLOW] + verdicts[WRONG_ALLOW]),
+            denied=int(verdicts[DENY] + verdicts[WRONG_DENY]),
+            undefined=int(verdicts[ERROR]),
+            cost_us_mean=0.0,
+            cost_us_max=0.0,
+        )
+
+
+def decided(world: World) -> list[Decided]:
+    """Return which inputs were decided for each row of `decisions`: other processes have more."""
+    order = [
+        f"{kind}/{group}/{name}"
+        for kind, site in world.topology.sites.items()
+        for group, devices in site.devices.items()
+        for name in devices.requests
+    ]
+    found = []
+    for number, revision, offline, _ in _asked(world):
+        one = world.plane.classes[number]
+        assert one.decisions is not None
+        inputs, cost_us = one.decisions.decided(revision, offline)
+        found.append(Decided((order.index(one.name), revision, offline), inputs, cost_us))
+    return found
+
+
+def _asked(world: World) -> Iterator[tuple[int, int, bool, NDArray[np.int64]]]:
+    """Yield class, revision, state and verdicts of what was asked, shape (VERDICTS,)."""
     for number, one in enumerate(world.plane.classes):
         if one.decisions is None:
             continue
-        policy = world.request_policy(number)
-        asked = world.plane.asked_by_table(number)
-        counts = one.decisions.counts(asked)
-        costs = one.decisions.costs()
+        counts = one.decisions.counts(world.plane.asked_by_table(number))
         for (revision, offline), verdicts in sorted(counts.items()):
-            if not verdicts.sum():
-                continue
-            distinct, mean, most = costs.get((revision, offline), (0, 0.0, 0.0))
-            world.recorder.row(
-                "decisions",
-                policy=policy,
-                revision="" if revision < 0 else world.revision_name(policy, revision),
-                offline=offline,
-                distinct=distinct,
-                asked=int(verdicts.sum()),
-                allowed=int(verdicts[ALLOW] + verdicts[WRONG_ALLOW]),
-                denied=int(verdicts[DENY] + verdicts[WRONG_DENY]),
-                undefined=int(verdicts[ERROR]),
-                cost_us_mean=mean,
-                cost_us_max=most,
-            )
+            if verdicts.sum():
+                yield number, revision, offline, verdicts
 
 
 def _freshness(world: World) -> None:

@@ -165,14 +165,13 @@ class Decisions:
             ]
         return decided[inputs]
 
-    def costs(self) -> dict[tuple[int, bool], tuple[int, float, float]]:
-        """Return by (revision, offline): distinct inputs decided, mean and largest duration, us."""
-        found = {}
-        for key, decided in sorted(self._decided.items()):
-            known = decided != _UNKNOWN
-            cost = self._cost[key][known]
-            found[key] = (int(known.sum()), float(cost.mean()), float(cost.max()))
-        return found
+    def decided(self, revision: int, offline: bool) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return the inputs that a revision has decided, and what each took in us, shapes (n,)."""
+        key = (revision, offline)
+        if key not in self._decided:
+            return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
+        inputs = np.flatnonzero(self._decided[key] != _UNKNOWN).astype(np.int64)
+        return inputs, self._cost[key][inputs]
 
     def counts(self, asked: NDArray[np.int64]) -> dict[tuple[int, bool], NDArray[np.int64]]:
         """Sum what each table gave, shape (tables, VERDICTS), by (active revision, offline)."""

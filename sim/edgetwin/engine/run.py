@@ -127,8 +127,16 @@ def _run(
         _window(world, at_us)
         if progress is not None:
             progress(at_us / storm.end_us)
+    # The run is over: who keeps simulating in one process wants this world's memory back.
+    gc.unfreeze()
     books.close(world)
-    return world.recorder.history({"cpu_s": process_time() - cpu, "setup_cpu_s": setup})
+    return world.recorder.history(
+        {
+            "cpu_s": process_time() - cpu,
+            "setup_cpu_s": setup,
+            "decided": books.decided(world),
+        }
+    )
 
 
 def _keep_memory() -> None:

@@ -113,7 +113,9 @@ class Outbox:
         self._number = 0
         self._unheard = np.zeros(len(store.classes), dtype=np.int64)
         """Writes that arrived, of a batch whose acknowledgement did not."""
-        self._synced = np.array([one.synced for one in store.classes], dtype=np.bool_)
+        # A site without writes of its own has nothing to sync, whatever the others write.
+        own = load_bps > 0
+        self._synced = np.array([own and one.synced for one in store.classes], dtype=np.bool_)
         self._wire_bytes = np.array([one.wire_bytes for one in store.classes], dtype=np.int64)
         self._steady = bool(self._synced.any())
         self._last_start_us = -1

@@ -67,7 +67,15 @@ class World:
             for name, request in devices.requests.items()
             if kind in self.kinds
         ]
-        self.service_names = sorted({request.service for *_, request in self.requests})
+        # Those of every kind: which kinds share this process must not change what sites run.
+        self.service_names = sorted(
+            {
+                request.service
+                for site in topology.sites.values()
+                for devices in site.devices.values()
+                for request in devices.requests.values()
+            }
+        )
         workloads = scenario.manifests.workloads
         services = {service.name: service for service in scenario.manifests.services}
         self.workloads_of = [
