@@ -13,7 +13,7 @@ from edgetwin.engine.policy_agents import agent_settings
 from edgetwin.history import SCHEMA, History
 from edgetwin.model import DecisionLog, Scenario, Targets
 from reference_plane import ReferencePlane
-from small_scenarios import PAYMENT, SECOND_US, request, scenario, site
+from small_scenarios import PAYMENT, SECOND_US, request, scenario, site, workload
 
 R1, R2 = "retail-authz-r1.tar.gz", "retail-authz-r2.tar.gz"
 
@@ -174,6 +174,19 @@ def test_a_restart_frees_a_stuck_agent():
     assert (found[0]["stuck_us"], found[0]["active_us"] > 510 * SECOND_US) == (-1, True)
 
 
+def test_an_agent_that_was_freed_is_not_stuck_when_the_run_ends():
+    storm = [("shop", 60, 200, "network"), ("shop", 300, 310, "power")]
+    small = shop(
+        [(400, R2), (599, R1)], outages=storm, cut="hang", header_timeout="0s",
+        poll_min="100s", poll_max="200s", settle_s=0.001,
+    )  # fmt: skip
+
+    found = rows(simulate(small, seed=3))
+
+    assert [row["active_us"] > 0 for row in found if row["cause"] == "release"] == [True, False]
+    assert {row["stuck_us"] for row in found} == {-1}
+
+
 def test_the_end_of_the_run_comes_before_the_release_arrives():
     small = shop([(599, R2)], storm_s=600, settle_s=0.001, poll_min="100s", poll_max="200s")
 
@@ -236,6 +249,26 @@ def test_an_unbounded_log_outlasts_the_cut_and_dies_with_the_process():
     assert kept["lost"] == 0
     at_risk = decided(history, 60 * SECOND_US, 200 * SECOND_US)
     assert at_risk <= gone["lost"] <= at_risk + decided(history, 56 * SECOND_US, 60 * SECOND_US)
+
+
+def test_a_process_that_is_down_logs_nothing_though_others_ask():
+    pay = request(policy="authz", input=PAYMENT, service_time={"law": "fixed", "value": "5ms"})
+    small = scenario(
+        {"shop": site({"pay": pay}, nodes=2)}, workloads=[workload("api", replicas=2)],
+        policies={
+            "authz": {
+                "entrypoint": "retail/authz/allow", "releases": [{"bundle": R1}], "persist": True,
+                "decision_log": {},
+            }
+        },
+        outages=[("shop", 60, 160, "node")], storm_s=300,
+    )  # fmt: skip
+
+    history = simulate(small, seed=3, requests=True)
+
+    (log,) = rows(history, "decision_logs")
+    unheard = decided(history, 0, 360 * SECOND_US) - log["made"]
+    assert unheard >= decided(history, 60 * SECOND_US, 160 * SECOND_US) > 100
 
 
 def test_without_a_log_nothing_is_counted():
