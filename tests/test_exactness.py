@@ -169,6 +169,31 @@ def contended() -> Scenario:
     )  # fmt: skip
 
 
+def answer_at_the_timeout() -> Scenario:
+    return scenario(
+        {"shop": site({"pay": request(
+            service_time={"law": "fixed", "value": "100ms"}, timeout="100ms", budget="50ms",
+            retries=2, backoff="30ms", **WRITE,
+        )})},
+        **SALES,
+    )  # fmt: skip
+
+
+def short_retention() -> Scenario:
+    return scenario(
+        {"shop": site({"pay": request(**WRITE)}, volume_bytes=90_000)},
+        collections={"sales": {"retention": "3s"}}, prune_every="5s",
+    )  # fmt: skip
+
+
+def queue_and_memory_limit() -> Scenario:
+    return scenario(
+        {"shop": site({"pay": request(**WRITE)}, devices=4)},
+        workloads=[workload("api", requests_in_memory=3)],
+        **SALES, services={"api": {"memory_per_request": "1Mi", "queue_limit": 2}},
+    )  # fmt: skip
+
+
 DIRECTED = {
     "a full disk": (full_disk, lambda h: count(h, "store_full") and happened(h, "room again")),
     "a queue limit": (queue_limit, lambda h: count(h, "rejected")),
@@ -196,6 +221,17 @@ DIRECTED = {
     "several workers": (workers, lambda h: count(h, "rejected") and count(h, "late")),
     "a shared control plane": (
         shared_plane, lambda h: happened(h, "OOMKilled") and count(h, "unavailable")
+    ),
+    "an answer at the very timeout": (
+        answer_at_the_timeout, lambda h: count(h, "late") and h.column("writes", "acked").sum()
+    ),
+    "writes that go in their own block": (
+        short_retention,
+        lambda h: not count(h, "store_full")
+        and h.column("writes", "stored_bytes").sum() > h.column("volumes", "limit_bytes").sum(),
+    ),
+    "a queue limit at the memory limit": (
+        queue_and_memory_limit, lambda h: count(h, "rejected") and not happened(h, "OOMKilled")
     ),
     "two writers": (contended, lambda h: h.rows("conflicts")),
 }  # fmt: skip
