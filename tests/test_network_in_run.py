@@ -1,5 +1,6 @@
 """Aggregators, one-way cuts, degraded links, failover, node cuts and traces, as they are run."""
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -10,14 +11,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgetwin import simulate
+from edgetwin import check, simulate
 from edgetwin.capacity import of_opportunities, of_throughput
 from edgetwin.engine.replay import replayed
 from edgetwin.history import History
 from edgetwin.model import Scenario, Topology
+from edgetwin.terms import terms_of
 from edgetwin.ways import Ways
 from small_scenarios import SECOND_US, request, scenario, site, workload
-from test_exactness import agreed
+from test_exactness import agreed, assert_alike
 
 LINK = {"latency": "10ms", "jitter": "0s", "bandwidth": "10Mbit/s"}
 SALE = {"kind": "write", "collection": "sales"}
@@ -467,3 +469,71 @@ def test_what_a_record_names_beside_sites_is_known():
     assert ways.hit("shop-002/edge-3") is None
     assert ways.hit("nowhere") is None
     assert replayed(topology, seed=0, reading="cut").count == 0
+
+
+# ---- all of it at once -------------------------------------------------------------------------
+
+
+@st.composite
+def _networks(draw: st.DrawFn) -> Scenario:
+    seconds = st.integers(0, 55)
+
+    def link(**more: Any) -> dict[str, Any]:
+        return {
+            "latency": f"{draw(st.sampled_from([0, 10, 300]))}ms",
+            "bandwidth": draw(st.sampled_from(["10Mbit/s", "100kbit/s", "20kbit/s"])),
+            "loss": draw(st.sampled_from(["0", "20%"])),
+            "via": draw(st.sampled_from([None, "region"])),
+            **more,
+        }
+
+    uplinks: dict[str, Any] = {"fibre": link()}
+    traces = {}
+    if draw(st.booleans()):
+        uplinks["radio"] = link(priority=2, capacity=draw(st.sampled_from([None, "trace"])))
+        traces = {"trace": of_throughput([(k * SECOND_US, 0.1 * (k % 3)) for k in range(7)])}
+    kinds = ["network", "one-way-up", "one-way-down", "degraded", "power", "node"]
+    names = ["shop-001", "shop-002", "region", "region/core", "shop-001/fibre", "shop-002/edge-2"]
+    rows = {}
+    for _ in range(draw(st.integers(1, 7))):
+        start = draw(seconds)
+        name, kind = draw(st.sampled_from(names)), draw(st.sampled_from(kinds))
+        rows[name, start, kind] = (name, start, start + draw(st.integers(1, 25)), kind)
+    small = made(
+        {
+            "shop": shop(
+                count=2, nodes=2, uplinks=uplinks, failover=f"{draw(st.integers(0, 9))}s",
+                control_plane=draw(st.sampled_from(["local", "cloud"])),
+            )
+        },
+        list(rows.values()),
+        aggregators={
+            "region": {
+                "uplinks": {"core": link(via=None), "spare": link(via=None, priority=2)},
+                "failover": f"{draw(st.integers(0, 9))}s",
+            }
+        },
+        services={"api": {"fallback": draw(st.sampled_from(["none", "cloud"]))}},
+        sync={
+            "interval": f"{draw(st.integers(2, 12))}s",
+            "batch": draw(st.sampled_from([1, 9, 500])),
+        },
+        workloads=[workload("api", replicas=draw(st.integers(0, 2)))],
+    )  # fmt: skip
+    return replace(small, capacities=traces)
+
+
+@given(_networks(), st.integers(0, 3))
+@settings(max_examples=int(os.environ.get("EDGETWIN_EXAMPLES", "25")), deadline=None)
+def test_any_network_gives_one_history_and_loses_no_write(small, seed):
+    history = agreed(small, seed=seed)
+    assert_alike(history, simulate(small, seed=seed, requests=True, span_us=7 * SECOND_US))
+
+    stored = total(history, "writes", "acked") + total(history, "writes", "info")
+    kept = ("delivered", "pending", "pruned", "kept")
+    assert stored == sum(total(history, "writes", column) for column in kept)
+    assert total(history, "writes", "pruned") == 0
+    degraded, offline = (history.column("spans", flag) for flag in ("degraded", "offline"))
+    assert not (degraded & offline).any()
+    # Judging holds every law of conservation first.
+    check(terms_of(small), history)
