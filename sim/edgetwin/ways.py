@@ -61,6 +61,10 @@ class _Path:
     loss_share: float
 
 
+_HERE = Route((), 0, None, 0.0)
+"""From the cloud to itself."""
+
+
 @dataclass(slots=True)
 class _Using:
     """What one direction of a site's traffic is on."""
@@ -93,6 +97,26 @@ class Ways:
                 uplink.via or CLOUD for uplink in topology.sites[kind].uplinks.values()
             ):
                 self._sites_at.setdefault(end, []).append(name)
+        self._own = {
+            name: [
+                (f"{name}/{key}", uplink) for key, uplink in topology.sites[kind].uplinks.items()
+            ]
+            for name, kind in sites
+        }
+        self._direct = {
+            name: self._joined(
+                name,
+                self._links[name].latency_us,
+                uplink.bandwidth_bps,
+                uplink.loss_share,
+                _HERE,
+                upwards=True,
+            )
+            for own in self._own.values()
+            for name, uplink in own
+            if uplink.via is None
+        }
+        """Paths over uplinks that end at the cloud, while all is well."""
         router = Router(self._hops, CLOUD)
         self._behind: dict[str, list[str]] = {}
         for name in self.sites:
@@ -200,16 +224,23 @@ class Ways:
         """Return the path that rules choose now: by priority, then latency, then as written."""
         best: tuple[int, int] | None = None
         found: _Path | None = None
-        for key, uplink in self.topology.sites[self.sites[site]].uplinks.items():
-            name = f"{site}/{key}"
-            link = self._links[name]
-            own = way(link, link.b if upwards else site, faults.get(name, ()))
-            reach = router.reach(link.b)
-            rest = reach.up if upwards else reach.down
-            if own is None or rest is None:
-                continue
-            path = self._joined(name, own.latency_us, own.bandwidth_bps, own.loss_share, rest,
-                                upwards=upwards)  # fmt: skip
+        for name, uplink in self._own[site]:
+            held = faults.get(name)
+            path = self._direct.get(name)
+            if held or path is None:
+                link = self._links[name]
+                own = way(link, link.b if upwards else site, held or ())
+                if own is None:
+                    continue
+                rest: Route | None = _HERE
+                if uplink.via is not None:
+                    reach = router.reach(link.b)
+                    rest = reach.up if upwards else reach.down
+                if rest is None:
+                    continue
+                path = self._joined(
+                    name, own.latency_us, own.bandwidth_bps, own.loss_share, rest, upwards=upwards
+                )
             rank = uplink.priority, path.latency_us
             if best is None or rank < best:
                 best, found = rank, path
@@ -275,13 +306,18 @@ class _Clock:
         self._faults: dict[str, list[Fault]] = {}
         self._begins: dict[int, list[Fault]] = {}
         self._ends: dict[int, list[Fault]] = {}
+        self._one_way = False
+        """Whether the two directions may ever differ."""
         for cut in sorted(cuts):
+            self._one_way = self._one_way or bool(cut.fault.towards)
             if cut.end_us > cut.start_us:
                 self._begins.setdefault(cut.start_us, []).append(cut.fault)
                 self._ends.setdefault(cut.end_us, []).append(cut.fault)
         self._using = {site: (_Using(), _Using()) for site in ways.sites}
         self._waiting: dict[str, None] = {}
         """Sites of which a direction is on no path although there is one."""
+        self._timers: dict[int, dict[str, None]] = {}
+        """Sites whose failover time is over, by instant."""
         self._instants = list({0, *self._begins, *self._ends})
         heapq.heapify(self._instants)
 
@@ -303,7 +339,7 @@ class _Clock:
 
     def _change(self, now_us: int) -> set[str]:
         """Let the faults of an instant end and begin; return the sites that may feel it."""
-        ways, touched = self._ways, set(self._waiting)
+        ways, touched = self._ways, set(self._timers.pop(now_us, ()))
         hops: tuple[list[Fault], list[Fault]] = [], []
         for place, faults in enumerate((self._begins.get(now_us, ()), self._ends.get(now_us, ()))):
             for fault in faults:
@@ -314,22 +350,25 @@ class _Clock:
                     touched.add(owner)
                 else:
                     hops[place].append(fault)
-        for node in self._router.change(*hops) if any(hops) else ():
-            touched.update(ways._sites_at.get(node, ()))
+        if any(hops):
+            # A site that waits may find the way it lost again, whatever the best one is.
+            touched.update(self._waiting)
+            for node in self._router.change(*hops):
+                touched.update(ways._sites_at.get(node, ()))
         return touched
 
     def _passage(self, site: str, now_us: int) -> Passage:
         ways, faults = self._ways, self._faults
         self._waiting.pop(site, None)
-        up, down = (
-            self._path(site, using, now_us, upwards=place == 0)
-            for place, using in enumerate(self._using[site])
-        )
+        using = self._using[site]
+        up = down = self._path(site, using[0], now_us, upwards=True)
+        if self._one_way:
+            down = self._path(site, using[1], now_us, upwards=False)
         if up is None:
             return Passage(down=down is not None)
         jitter = sum(ways._uplinks[link].jitter_us for link in up.links)
         degraded = ways._degraded(site, up, faults, upwards=True)
-        if down is not None:
+        if down is not None and self._one_way:
             degraded = degraded or ways._degraded(site, down, faults, upwards=False)
         return Passage(
             True, down is not None, up.links[0].removeprefix(f"{site}/"), up.latency_us,
@@ -358,5 +397,7 @@ class _Clock:
             using.path, using.failed_us = best, -1
             return best
         self._waiting[site] = None
-        heapq.heappush(self._instants, ready_us)
+        if ready_us not in self._timers:
+            heapq.heappush(self._instants, ready_us)
+        self._timers.setdefault(ready_us, {})[site] = None
         return None
