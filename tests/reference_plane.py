@@ -377,7 +377,7 @@ class ReferencePlane(Plane):
             return (ALLOW if decisions._fail_open else ERROR), cost_us
         if here is True:
             return (WRONG_ALLOW if wanted is False else ALLOW), cost_us
-        return (WRONG_DENY if wanted is True else DENY), cost_us
+        return (DENY if wanted is False else WRONG_DENY), cost_us
 
     def _answer(self, number: int, revision: int, offline: bool, which: int) -> tuple[object, int]:
         key = (number, revision, offline, which)

@@ -95,3 +95,13 @@ def test_a_write_meets_at_the_first_session_after_it():
     site, at = np.zeros(5, dtype=np.int32), np.array([0, 5, 16, 47, 75])
     first = np.array([0, times.size])
     assert _next_meeting(site, at, first, times).tolist() == [0, 1, 2, 3, 5]
+
+
+def test_the_rarest_key_of_a_skewed_law_is_no_other_key(shop: str):
+    history = played(shop, "collections.prices.keys.count=3", "collections.prices.keys.law=zipf")
+
+    keys = history.column("conflicts", "key")
+    after = history.column("conflicts", "time_us")
+    assert set(keys.tolist()) == {0, 1, 2}
+    assert (history.column("conflicts", "edge_time_us") <= after).all()
+    assert (history.column("conflicts", "cloud_time_us") <= after).all()

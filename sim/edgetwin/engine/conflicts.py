@@ -132,7 +132,8 @@ class Contention:
         self._cloud = cloud
         self._cloud_sites = cloud_sites
         self._keys = keys
-        self._count = keys if isinstance(keys, int) else int(keys.size)
+        # Cumulative shares leave out the last key's, which is 1.
+        self._count = keys if isinstance(keys, int) else int(keys.size) + 1
         self._clocks = clocks
         self._decide = decide
         self._pending = KeyedWrites()

@@ -20,7 +20,7 @@ from edgetwin.policy import FUEL_PER_US, UNDEFINED, Policy
 
 ALLOW, DENY, ERROR, WRONG_DENY, WRONG_ALLOW = range(5)
 """What a request meets: allowed; denied, as the revision current in the cloud would; no decision
-(undefined, or no bundle); denied although the cloud's revision allows; allowed although it denies.
+(undefined, or no bundle); denied although the cloud's revision does not; allowed though it denies.
 """
 VERDICTS = 5
 
@@ -142,7 +142,7 @@ class Decisions:
                     np.where(np.bool_(self._fail_open), ALLOW, ERROR),
                     np.where(wanted == _DENIED, WRONG_ALLOW, ALLOW),
                 ],
-                np.where(wanted == _ALLOWED, WRONG_DENY, DENY),
+                np.where(wanted == _DENIED, DENY, WRONG_DENY),
             )
             self._packed[table, inputs] = self._cost[active, offline][inputs] * 8 + verdict
 
