@@ -91,6 +91,7 @@ class SiteControl:
         """The first node, on which the outbox and the policy agents run, is up."""
         self._offline = False
         self._cloud_linked: dict[str, bool] = {}
+        self._told: tuple[bool, int, tuple[str, ...]] = (False, -1, ())
         self._syncing = "open"
         """The outbox's way: open, cut, or deaf: what it sends arrives, and it hears nothing."""
         self._online_since_us = 0
@@ -397,16 +398,19 @@ class SiteControl:
     def _settle_cluster(self, offline: bool) -> None:
         """Tell agents, registry and kubelets which ways are open, where that has changed."""
         cluster, cut = self.cluster, self._first.cut
-        if cluster is None:
+        passage = self.uplink
+        bits_per_s = passage.bandwidth_bps if passage else self._first.bandwidth_bps
+        told = (offline, bits_per_s, tuple(self._apart))
+        if cluster is None or told == self._told:
             return
+        before, self._told = self._told, told
         silent = cut != "refuse"
         first = not offline and self.nodes[0] not in self._apart
         if self._changes("agents", first):
             for agent in self.agents.values():
                 agent.link(first, mode=cut)
-        if self._changes("registry", not offline):
-            passage = self.uplink
-            bits_per_s = passage.bandwidth_bps if passage else self._first.bandwidth_bps
+        if before[:2] != told[:2]:
+            # Pulls under way feel another rate at once.
             cluster.registry(self.name, not offline, bits_per_s, silent=silent)
         servers = [node for node in self.nodes if cluster.state.nodes[node].node.server]
         for node in self.nodes:
