@@ -7,6 +7,7 @@ import edgetwin
 from edgetwin.engine.conflicts import STRATEGIES, Meetings, _next_meeting
 from edgetwin.history import History
 from edgetwin.inputs.scenario import load
+from small_scenarios import request, scenario, site
 
 POLICY = ["collections.prices.strategy=policy", "collections.prices.merge=merge"]
 
@@ -105,3 +106,16 @@ def test_the_rarest_key_of_a_skewed_law_is_no_other_key(shop: str):
     assert set(keys.tolist()) == {0, 1, 2}
     assert (history.column("conflicts", "edge_time_us") <= after).all()
     assert (history.column("conflicts", "cloud_time_us") <= after).all()
+
+
+def test_every_collection_that_both_sides_write_has_its_conflicts():
+    keys = {"count": 30}
+    shop = site({name: request(kind="write", collection=name) for name in ("prices", "sales")})
+    collection = {"keys": keys, "cloud_writes": {"every": "1s"}}
+    both = scenario({"shop": shop}, collections={"prices": collection, "sales": collection})
+
+    history = edgetwin.simulate(both, seed=1)
+
+    found = history.text("conflicts", "collection").tolist()
+    assert {"prices", "sales"} == set(found)
+    assert 0.5 < found.count("prices") / found.count("sales") < 2

@@ -112,6 +112,11 @@ class Clocks:
         return wall
 
 
+_FILTER = 1 << 16
+"""Cells of the table that sorts out writes to keys that the other side left alone. Chosen: it stays
+in the nearest cache, and some thousand writes of the cloud in one window fill little of it."""
+
+
 class Contention:
     """One collection that the sites and the cloud both write."""
 
@@ -150,7 +155,10 @@ class Contention:
         self._pending.word.append(block.key_word)
         first = np.concatenate(([0], np.cumsum([times.size for times in meetings])))
         times = np.concatenate([*meetings, np.empty(0, dtype=np.int64)])
-        edge, cloud = self._met(self._edge, first, times), self._met(self._pending, first, times)
+        theirs = _taken(self._pending, first, times)
+        ours = _taken(self._edge, first, times)
+        ours = ours.picked(self._perhaps_shared(ours, theirs))
+        edge, cloud = (self._met(rows, first, times) for rows in (ours, theirs))
         in_cloud = _members(edge.place, cloud.place)
         if not in_cloud.any():
             return
@@ -170,22 +178,26 @@ class Contention:
             settled = self._decided(settled, shared, edge_writes, cloud_writes, first)
         self._record(settled, shared, edge_writes, cloud_writes, times, recorder, first)
 
-    def _met(
-        self, writes: KeyedWrites, first: NDArray[np.int64], times: NDArray[np.int64]
-    ) -> "_Met":
-        """Take out the writes that have met the other side."""
-        site = np.concatenate([*writes.site, np.empty(0, dtype=np.int32)])
-        time_us = np.concatenate([*writes.time_us, np.empty(0, dtype=np.int64)])
-        key = np.concatenate([*writes.key, np.empty(0, dtype=np.int64)])
-        word = np.concatenate([*writes.word, np.empty(0, dtype=np.uint64)])
-        meeting = _next_meeting(site, time_us, first, times)
-        met = meeting < first[1:][site]
-        if met.all():
-            writes.site, writes.time_us, writes.key, writes.word = [], [], [], []
-            return _Met(site, time_us, meeting * self._count + key, word)
-        writes.site, writes.time_us, writes.key = [site[~met]], [time_us[~met]], [key[~met]]
-        writes.word = [word[~met]]
-        return _Met(site[met], time_us[met], meeting[met] * self._count + key[met], word[met])
+    def _perhaps_shared(self, ours: "_Taken", theirs: "_Taken") -> NDArray[np.int64]:
+        """Return rows of *ours* whose site and key *theirs* may have too: all such, few others.
+
+        The cloud writes much less than the sites do, so most writes need no further look.
+        """
+        table = np.zeros(_FILTER, dtype=np.bool_)
+        table[self._bucket(theirs)] = True
+        return np.flatnonzero(table[self._bucket(ours)])
+
+    def _bucket(self, rows: "_Taken") -> NDArray[np.int64]:
+        at = rows.site * np.int64(self._count)
+        at += rows.key
+        at &= _FILTER - 1
+        return at
+
+    def _met(self, rows: "_Taken", first: NDArray[np.int64], times: NDArray[np.int64]) -> "_Met":
+        """Return writes with the number of the meeting that brought the two sides together."""
+        place = _next_meeting(rows.site, rows.time_us, first, times) * self._count
+        place += rows.key
+        return _Met(rows.site, rows.time_us, place, rows.word)
 
     def _writes(self, rows: "_Met", shared: NDArray[np.int64], *, edge: bool) -> Writes:
         order = np.lexsort((rows.site, rows.time_us))
@@ -257,6 +269,37 @@ class Contention:
                 "wrong_winner": np.isin(settled.keys, settled.wrong_winner)[keep],
             },
         )
+
+
+@dataclass(frozen=True)
+class _Taken:
+    """Writes of one side that have met the other, shapes (n,)."""
+
+    site: NDArray[np.int32]
+    time_us: NDArray[np.int64]
+    key: NDArray[np.int64]
+    word: NDArray[np.uint64]
+
+    def picked(self, which: NDArray[np.int64] | NDArray[np.bool_]) -> "_Taken":
+        return _Taken(self.site[which], self.time_us[which], self.key[which], self.word[which])
+
+
+def _taken(writes: KeyedWrites, first: NDArray[np.int64], times: NDArray[np.int64]) -> _Taken:
+    """Take out the writes that have met the other side: a meeting of their site came after."""
+    rows = _Taken(
+        np.concatenate([*writes.site, np.empty(0, dtype=np.int32)]),
+        np.concatenate([*writes.time_us, np.empty(0, dtype=np.int64)]),
+        np.concatenate([*writes.key, np.empty(0, dtype=np.int64)]),
+        np.concatenate([*writes.word, np.empty(0, dtype=np.uint64)]),
+    )
+    last_us = np.full(first.size - 1, -1, dtype=np.int64)
+    some = np.flatnonzero(first[1:] > first[:-1])
+    last_us[some] = times[first[1:][some] - 1]
+    met = rows.time_us < last_us[rows.site]
+    rest = rows.picked(np.flatnonzero(~met))
+    writes.site, writes.time_us, writes.key = [rest.site], [rest.time_us], [rest.key]
+    writes.word = [rest.word]
+    return rows.picked(np.flatnonzero(met)) if rest.site.size else rows
 
 
 @dataclass(frozen=True)

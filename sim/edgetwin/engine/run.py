@@ -32,6 +32,10 @@ BLOCK_REQUESTS = 1 << 17
 """Requests that one window draws. Chosen: their columns stay within a shared cache of some 32 MB,
 and the cost of a round (a fraction of a millisecond) is spread over enough of them."""
 
+STREAM_REQUESTS = 384
+"""Requests that one window draws of each stream where there are many streams. Chosen: moving on to
+the next stream costs as much as some 25 requests, and a thousand streams stay below 80 MB."""
+
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 """Parameters of mallopt(3)."""
@@ -149,13 +153,14 @@ def _keep_memory() -> None:
 
 
 def _window_us(scenario: Scenario, sites: Sequence[int]) -> int:
-    per_us = sum(
+    per_us = [
         devices.count / request.every_us
         for number in sites
         for devices in scenario.topology.sites[scenario.sites[number][1]].devices.values()
         for request in devices.requests.values()
-    )
-    return max(1_000_000, int(BLOCK_REQUESTS / per_us)) if per_us else 86_400_000_000
+    ]
+    requests = max(BLOCK_REQUESTS, STREAM_REQUESTS * len(per_us))
+    return max(1_000_000, int(requests / sum(per_us))) if per_us else 86_400_000_000
 
 
 def _window(world: World, until_us: int) -> None:
@@ -178,8 +183,9 @@ def _window(world: World, until_us: int) -> None:
             if now_us < until_us:
                 still.append(clock)
         running = still
+    meetings = world.meetings(until_us) if world.contentions else []
     for contention in world.contentions:
-        contention.settle(until_us, world.meetings(until_us), world.recorder)
+        contention.settle(until_us, meetings, world.recorder)
 
 
 class _Clock:
