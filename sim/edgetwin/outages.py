@@ -195,6 +195,9 @@ def with_drawn_errors(record: Record, *, seed: int) -> Record:
             by_kind.setdefault(outage.kind, []).append(outage)
         for kind in sorted(by_kind):
             outages = by_kind[kind]
+            if not any(outage.start_err_us or outage.end_err_us for outage in outages):
+                moved.extend(outages)
+                continue
             draws = stream(seed, site, kind, "outage error").random((len(outages), 2)) * 2 - 1
             moved.extend(_moved(outages, draws.tolist(), record.window_us))
     return replace(record, outages=tuple(sorted(moved, key=time_order)))

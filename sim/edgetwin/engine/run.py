@@ -8,9 +8,11 @@ requests are in memory, and nothing else: any span gives the same history.
 
 import ctypes
 import gc
+import multiprocessing
 import os
+import signal
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, wait
 from functools import partial
 from itertools import pairwise
 from time import perf_counter, process_time
@@ -37,6 +39,10 @@ STREAM_REQUESTS = 384
 the next stream costs as much as some 25 requests, and a thousand streams stay below 80 MB."""
 
 
+_TOLD_EVERY_S = 0.2
+_shares: list[Any] = []
+"""In a process of several: where it says how far it has come."""
+
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 """Parameters of mallopt(3)."""
 
@@ -57,6 +63,7 @@ def simulate(
         raise UsageError(f"one run has one reading: cut, power or mixed, not {reading!r}")
     wall, cpu = perf_counter(), process_time()
     storm = replayed(scenario, seed=seed, reading=reading)
+    storm_cpu_s = process_time() - cpu
     groups = _groups(scenario, jobs)
     work = partial(
         _run, scenario, seed, storm, span_us=span_us, requests=requests, plane_type=plane_type
@@ -64,16 +71,46 @@ def simulate(
     if len(groups) == 1:
         parts = [work(groups[0], progress)]
     else:
-        with ProcessPoolExecutor(len(groups)) as pool:
-            parts = list(pool.map(work, groups))
+        parts = _in_processes(work, groups, progress)
     history = merged([*parts, _outages(storm)], _meta(scenario, seed, reading, storm))
     measured = {
         "wall_s": perf_counter() - wall,
         "cpu_s": process_time() - cpu + sum(part.meta["cpu_s"] for part in parts if len(parts) > 1),
-        "setup_cpu_s": sum(part.meta["setup_cpu_s"] for part in parts),
+        "setup_cpu_s": storm_cpu_s + sum(part.meta["setup_cpu_s"] for part in parts),
         "jobs": len(groups),
     }
     return History({**history.meta, "measured": measured}, history.names, history.tables)
+
+
+def _in_processes(
+    work: Callable[[Sequence[int]], History], groups: Sequence[Sequence[int]],
+    progress: Callable[[float], None] | None,
+) -> list[History]:  # fmt: skip
+    """Return *work* on each group, in a process each; an interruption ends them all at once."""
+    shares = multiprocessing.Array("d", len(groups))
+    pool = ProcessPoolExecutor(len(groups), initializer=_begin_process, initargs=(shares,))
+    try:
+        running = [pool.submit(_told, work, group, row) for row, group in enumerate(groups)]
+        while wait(running, timeout=_TOLD_EVERY_S).not_done:
+            if progress is not None:
+                progress(sum(shares) / len(groups))
+        return [one.result() for one in running]
+    except BaseException:
+        for process in multiprocessing.active_children():
+            process.terminate()
+        raise
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _begin_process(shares: Any) -> None:
+    # The parent alone answers Ctrl-C, which a terminal sends to everybody.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _shares.append(shares)
+
+
+def _told(work: Callable[..., History], group: Sequence[int], row: int) -> History:
+    return work(group, partial(_shares[-1].__setitem__, row))
 
 
 def _outages(storm: Replay) -> History:
