@@ -60,7 +60,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--seed", type=_whole, default=0, metavar="N", help="default 0")
     parser.add_argument(
-        "--jobs", type=_positive, default=1, metavar="N", help="processes (default 1)"
+        "--jobs",
+        type=_positive,
+        metavar="N",
+        help="processes (default: one for every few million requests, up to the processors)",
     )
     parser.add_argument(
         "--set",
@@ -244,7 +247,7 @@ def _assessed(
                 scenario,
                 seed=arguments.seed,
                 reading=reading,
-                jobs=arguments.jobs,
+                jobs=arguments.jobs or processes_for(scenario),
                 span_us=span_us,
                 progress=progress,
             )
@@ -267,6 +270,26 @@ def _assessed(
         next_steps=_next_steps(path, arguments, command, readings, place, verdicts.result),
         measured=measured,
     )
+
+
+REQUESTS_A_PROCESS = 4_000_000
+"""Requests that pay for another process. Chosen: about a second of work."""
+
+
+def processes_for(scenario: "Scenario") -> int:
+    """Return how many processes a run is worth, at most one a processor."""
+    import os
+
+    outages = scenario.topology.outages
+    start_us, end_us = scenario.record.window_us
+    rate_per_us = sum(
+        site.count * devices.count / request.every_us
+        for site in scenario.topology.sites.values()
+        for devices in site.devices.values()
+        for request in devices.requests.values()
+    )
+    requests = rate_per_us * ((outages.duration_us or end_us - start_us) + outages.settle_us)
+    return max(1, min(os.cpu_count() or 1, int(requests / REQUESTS_A_PROCESS)))
 
 
 def save(histories: "dict[str, History]", place: Path) -> None:

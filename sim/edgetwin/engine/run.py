@@ -93,7 +93,7 @@ def _in_processes(
         running = [pool.submit(_told, work, group, row) for row, group in enumerate(groups)]
         while wait(running, timeout=_TOLD_EVERY_S).not_done:
             if progress is not None:
-                progress(sum(shares) / len(groups))
+                progress(sum(float(share) for share in shares[:]) / len(groups))
         return [one.result() for one in running]
     except BaseException:
         for process in multiprocessing.active_children():
