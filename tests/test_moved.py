@@ -146,3 +146,44 @@ def test_a_record_may_name_an_aggregator_of_the_topology(shop):
     assert [row.site for row in played.rows] == ["store-001", "store-001", "store-002", "store-001"]
     with pytest.raises(ScenarioError, match=r"regoin.*did you mean 'region'"):
         load(shop, settings=[setting.replace("region", "regoin")])
+
+
+def test_an_uplinks_trace_is_read_at_load_and_part_of_the_digest(shop):
+    uplink = next(iter(load(shop).topology.sites["store"].uplinks))
+    setting = f"sites.store.uplinks.{uplink}.capacity=trace.down"
+    (shop / "trace.down").write_text("100\n200\n300\n")
+
+    first = load(shop, settings=[setting])
+    (shop / "trace.down").write_text("100\n200\n400\n")
+    second = load(shop, settings=[setting])
+
+    assert first.capacities["trace.down"].period_us == 300_000
+    assert first.digest != second.digest
+    (shop / "trace.down").write_text("no trace\n")
+    with pytest.raises(ScenarioError, match=r"trace\.down"):
+        load(shop, settings=[setting])
+    (shop / "trace.down").unlink()
+    with pytest.raises(ScenarioError, match="there is no trace"):
+        load(shop, settings=[setting])
+
+
+@pytest.mark.parametrize(
+    ("aggregators", "said"),
+    [
+        ("{a: {uplinks: {u: {latency: 1ms, bandwidth: 1Gbit/s, via: a}}}}", "leads to itself"),
+        (
+            "{a: {uplinks: {u: {latency: 1ms, bandwidth: 1Gbit/s, via: b}}},"
+            " b: {uplinks: {u: {latency: 1ms, bandwidth: 1Gbit/s, via: a}}}}",
+            "no way leads from here",
+        ),
+        ("{store-001: {uplinks: {u: {latency: 1ms, bandwidth: 1Gbit/s}}}}", "another name"),
+    ],
+)
+def test_links_that_lead_nowhere_are_refused(shop, aggregators, said):
+    text = (shop / "topology.yaml").read_text()
+    (shop / "topology.yaml").write_text(
+        text.replace("\nsites:", f"\naggregators: {aggregators}\nsites:", 1)
+    )
+
+    with pytest.raises(ScenarioError, match=said):
+        load(shop, settings=["sites.store.count=2"])
