@@ -16,7 +16,7 @@ def inert_faults(storm: Storm) -> str | None:
     """
     history = storm.history
     faults = history.text("outages", "fault")
-    cutting = np.isin(faults.astype(str), ["cut", "power"])
+    cutting = np.isin(faults.astype(str), ["cut", "cut-up", "cut-down", "power"])
     started = history.column("outages", "start_us") < storm.end_us
     units = storm.units
     named = units.number < history.rows("outages")
