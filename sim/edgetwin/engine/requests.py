@@ -16,6 +16,7 @@ So a request keeps its draws whoever asks for it, when, and in which block.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +29,9 @@ Words = NDArray[np.uint64]
 
 _UNIT = 2.0**-53
 _NORMAL_POINTS = 1 << 16
-_MARGIN_SIGMAS = 2.5
+_SHORT_SHARE = 0.03
+"""How often a block is drawn again because one of its streams ended too early. Chosen: it makes up
+for the draws that a wider margin would leave over."""
 _normal_table: NDArray[np.float64] | None = None
 
 
@@ -69,6 +72,7 @@ class Arrivals:
         self._next = np.zeros(len(names), dtype=np.int64)
         self._last_us = np.zeros(len(names), dtype=np.int64)
         self._phases = self._device_phases(names) if periodic else None
+        self._margin_sigmas = NormalDist().inv_cdf(1 - _SHORT_SHARE / max(1, len(names)))
 
     def _device_phases(self, names: Sequence[str]) -> Times:
         """Return when in their period the devices of each stream ask, shape (streams, devices)."""
@@ -83,7 +87,7 @@ class Arrivals:
         if self._phases is not None:
             return self._periodic(until_us)
         span = np.maximum(until_us - self._last_us, 0) / self.gap_us
-        counts = (span + _MARGIN_SIGMAS * np.sqrt(span) + 4).astype(np.int64)
+        counts = (span + self._margin_sigmas * np.sqrt(span) + 4).astype(np.int64)
         words, arrival, first = self._poisson(np.arange(len(self._keys)), counts)
         last = arrival[first[1:] - 1]
         # A stream whose draws ended too early is drawn again, longer: rare, and never guessed.
@@ -203,8 +207,6 @@ def _normal() -> NDArray[np.float64]:
     """
     global _normal_table
     if _normal_table is None:
-        from statistics import NormalDist
-
         inverse = NormalDist().inv_cdf
         half = [inverse((i + 0.5) / _NORMAL_POINTS) for i in range(_NORMAL_POINTS // 2)]
         _normal_table = np.array([*half, *(-value for value in reversed(half))])

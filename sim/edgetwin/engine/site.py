@@ -92,6 +92,10 @@ class SiteControl:
         self._offline = False
         self._cloud_linked: dict[str, bool] = {}
         self._told: tuple[bool, int, tuple[str, ...]] = (False, -1, ())
+        self._line: tuple[Passage, str, Line | None] | None = None
+        """The line of a passage in a state of the sync, kept while both stay."""
+        self._stale = True
+        """What the plane and the books know of the site may not hold any more."""
         self._syncing = "open"
         """The outbox's way: open, cut, or deaf: what it sends arrives, and it hears nothing."""
         self._online_since_us = 0
@@ -291,6 +295,11 @@ class SiteControl:
 
     def touch(self) -> None:
         """Something about the site changed in this instant."""
+        self._stale = True
+        self._speak()
+
+    def _speak(self) -> None:
+        """Have `settle` called at the end of this instant."""
         if not self._changed:
             self._changed = True
             self.world.touched(self)
@@ -298,7 +307,7 @@ class SiteControl:
     def at_the_end(self, action: Callable[[], None]) -> None:
         """Do *action* at the end of this instant, when all requests before it are known."""
         self._actions.append(action)
-        self.touch()
+        self._speak()
 
     def event(self, entity: str, kind: str, detail: str) -> None:
         """Write an event to the history."""
@@ -317,9 +326,12 @@ class SiteControl:
 
     def line(self) -> Line | None:
         """Return what the outbox sends over, None while nothing would arrive."""
-        passage = self.passage
-        if self._sync_state() == "cut":
-            return None
+        passage, state = self.passage, self._sync_state()
+        if self._line is None or self._line[0] is not passage or self._line[1] != state:
+            self._line = passage, state, None if state == "cut" else self._line_over(passage)
+        return self._line[2]
+
+    def _line_over(self, passage: Passage) -> Line:
         return Line(
             round_trip_us=passage.up_latency_us + passage.down_latency_us,
             bits_per_s=passage.bandwidth_bps * (1 - passage.loss_share),
@@ -342,6 +354,11 @@ class SiteControl:
         actions, self._actions = self._actions, []
         for action in actions:
             action()
+        if not self._stale:
+            # A session of the sync changes nothing that anybody but the outbox asks about.
+            self._settle_sync()
+            return
+        self._stale = False
         self._settle_links()
         for service in sorted(self._endpoints_changed):
             self._settle_endpoints(service)
