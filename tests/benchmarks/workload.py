@@ -1,8 +1,8 @@
 """The common workload of the benchmarks: sites with ten devices each, a request a second a device.
 
-Every request passes an endpoint, a policy with 2,000 distinct inputs, a queue, an append to a keyed
-collection that the cloud writes too, and an outcome; every uplink is down twice for 5 % of the
-time (facts/peers.md, 5).
+Every request passes an endpoint, a policy with 1,000 distinct inputs (each met online and offline), a
+queue, an append to a keyed collection that the cloud writes too, and an outcome; every uplink is
+down twice for 5 % of the time (facts/peers.md, 5).
 """
 
 from pathlib import Path
@@ -38,7 +38,7 @@ def scenario(sites: int, duration_s: float) -> Scenario:
                                     "collection": "records",
                                     "policy": "authz",
                                     "input": {
-                                        "user": {"integer": [1, 20]},
+                                        "user": {"integer": [1, 10]},
                                         "role": "cashier",
                                         "action": "pay",
                                         "amount_cents": {"integer": [4950, 5049]},
