@@ -17,7 +17,8 @@ from edgetwin import __version__
 from edgetwin.errors import ScenarioError, UsageError, did_you_mean
 
 COMMANDS = (
-    "check", "run", "report", "trace", "policy", "anomalies", "profile", "init", "schema",
+    "check", "run", "report", "figures", "trace", "policy", "anomalies", "profile", "init",
+    "schema",
 )  # fmt: skip
 """In the order in which a newcomer needs them."""
 
