@@ -49,7 +49,8 @@ ROWS_MAX = 200_000
 """Conflicts that a history keeps one by one; all are counted. Chosen: 12 MB."""
 
 
-_TABLE_MAX = 1 << 26
+_CELLS_A_ROW = 16
+"""A table of more cells than this a row costs more than sorting the rows. Chosen."""
 
 
 @dataclass
@@ -339,7 +340,7 @@ def _members(of: NDArray[np.int64], among: NDArray[np.int64]) -> NDArray[np.bool
         return np.zeros(of.shape, dtype=np.bool_)
     low = int(min(of.min(), among.min()))
     span = int(max(of.max(), among.max())) - low + 1
-    if span > _TABLE_MAX:
+    if span > _CELLS_A_ROW * (of.size + among.size):
         return np.isin(of, among, kind="sort")
     table = np.zeros(span, dtype=np.bool_)
     table[among - low] = True

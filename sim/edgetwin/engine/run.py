@@ -34,9 +34,9 @@ BLOCK_REQUESTS = 1 << 17
 """Requests that one window draws. Chosen: their columns stay within a shared cache of some 32 MB,
 and the cost of a round (a fraction of a millisecond) is spread over enough of them."""
 
-STREAM_REQUESTS = 384
+STREAM_REQUESTS = 768
 """Requests that one window draws of each stream where there are many streams. Chosen: moving on to
-the next stream costs as much as some 25 requests, and a thousand streams stay below 80 MB."""
+the next stream costs as much as some 25 requests, and a thousand streams stay below 160 MB."""
 
 
 _TOLD_EVERY_S = 0.2
