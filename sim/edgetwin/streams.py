@@ -31,6 +31,8 @@ class Philox:
         self.seed = seed
         self._generator = np.random.Philox(0)
         self._state = self._generator.state
+        # Plain numbers: NumPy reads them one by one, which is dearer from an array.
+        self._state["buffer"] = [0] * WORDS
         self._keys: dict[str, NDArray[np.uint64]] = {}
 
     def key(self, name: str) -> NDArray[np.uint64]:
@@ -47,7 +49,7 @@ class Philox:
         inner = state["state"]
         inner["key"] = key
         # NumPy increments the counter before it draws, so that draw k stands at counter k + 1.
-        inner["counter"] = np.array((counter, 0, 0, 0), dtype=np.uint64)
+        inner["counter"] = (counter, 0, 0, 0)
         state["buffer_pos"] = WORDS
         self._generator.state = state
         return self._generator.random_raw(WORDS * count)

@@ -150,27 +150,25 @@ class Planner(PlaneState):
         rules = one.rules
         remembers = rules.remembers or one.watch_memory
         inmate: NDArray[np.bool_] | None = None
-        if self.ready[service][sites].max() <= 1 and not remembers:
-            segment = rows["site"]
-            slot = self.slots[service, :, 0][segment]
-        else:
-            choice = (rows["choice_word"] & LOW).astype(np.int64)
-            pod = (choice * self.ready[service][rows["site"]]) >> 32
-            segment = pod * self.component.size + rows["site"]
+        segment: NDArray[np.integer] = rows["site"]
+        if self.ready[service][sites].max() > 1 or remembers:
+            segment = scaled(rows["choice_word"] & LOW, self.ready[service][segment])
+            segment *= self.component.size
+            segment += rows["site"]
             if remembers:
                 rows, segment, inmate = self._behind_inmates(service, rows, segment, sites)
-            top = self.slots.shape[2] * self.component.size
-            order = np.argsort(
-                segment.astype(np.uint16) if top < 1 << 16 else segment, kind="stable"
-            )
+            if self.slots.shape[2] * self.component.size < 1 << 16:
+                segment = segment.astype(np.uint16)
+            order = np.argsort(segment, kind="stable")
             rows, segment = rows.ordered(order), segment[order]
             inmate = None if inmate is None else inmate[order]
-            pod, site = np.divmod(segment, self.component.size)
-            slot = self.slots[service, site, pod]
         first = np.concatenate(
             ([0], np.flatnonzero(segment[1:] != segment[:-1]) + 1, [rows.size])
         ).astype(np.int64)
-        free = self.free_us[slot[first[:-1]]]
+        pod, site = np.divmod(segment[first[:-1]].astype(np.int64), self.component.size)
+        slot = self.slots[service, site, pod]
+        free = self.free_us[slot]
+        slot = np.repeat(slot, np.diff(first))
         came, duration = rows["arrival_us"], rows["duration_us"]
         arrival = came
         old = np.zeros(first.size - 1, dtype=np.int64)
@@ -191,7 +189,7 @@ class Planner(PlaneState):
             if at < self._until_us[site_of]:
                 plan.crossings.append(Crossing(site_of, at, "kill", int(slot[row])))
         if one.watch_memory:
-            rows["inside"] = inside(came, served.finish_us, first)
+            rows["inside"] = inside(came, served.finish_us, first, served.empty)
         if rules.in_pod_max < NO_LIMIT:
             rows["rejected"] = served.rejected
         return Part(rows, inmate)

@@ -47,6 +47,8 @@ class Served:
     finish_us: Times
     rejected: NDArray[np.bool_]
     cold: NDArray[np.bool_]
+    empty: NDArray[np.bool_] | None = None
+    """Whether each row finds nobody in its pod, where serving had to know that anyway."""
 
 
 def serve(
@@ -69,7 +71,10 @@ def serve(
     if rules.workers > 1:
         served.start_us = arrival_us.copy()
         served.finish_us = arrival_us + duration_us
-        redo = _crowded_periods(served.finish_us, arrival_us, first, old, rules)
+        empty = _finds_nobody(arrival_us, served.finish_us, first)
+        redo = _crowded_periods(empty, first, old, rules)
+        if not redo and not old.any():
+            served.empty = empty
     else:
         duration = duration_us
         served.finish_us = lindley(arrival_us, duration, first, free_us)
@@ -137,26 +142,29 @@ def first_killing(
     return rows[np.unique(pod, return_index=True)[1]]
 
 
-def inside(arrival_us: Times, finish_us: Times, first: Rows) -> Rows:
+def inside(
+    arrival_us: Times, finish_us: Times, first: Rows, empty: NDArray[np.bool_] | None = None
+) -> Rows:
     """Return how many others are in its pod when each row arrives.
 
     Of the rows before it in the pod, those whose finish is not later have left. Only rows that
-    find anybody are reckoned: at an ordinary load these are few.
+    find anybody are reckoned: at an ordinary load these are few. *empty* says which find nobody,
+    if that is known.
     """
     count = np.zeros(arrival_us.size, dtype=np.int64)
     if arrival_us.size < 2:
         return count
-    busy = np.concatenate(([False], _latest(finish_us, first)[:-1] > arrival_us[1:]))
-    busy[first[:-1][first[:-1] < first[1:]]] = False
-    meets = np.flatnonzero(busy)
-    if not meets.size:
+    if empty is None:
+        empty = _finds_nobody(arrival_us, finish_us, first)
+    busy = ~empty
+    # Only rows of periods in which somebody is met can be among those inside: a period is a row
+    # that finds nobody, and those after it that do.
+    crowded = busy.copy()
+    crowded[:-1] |= busy[1:]
+    rows = np.flatnonzero(crowded)
+    if not rows.size:
         return count
-    # Only rows of periods in which somebody is met can be among those inside.
-    period = np.cumsum(~busy) - 1
-    crowded = np.zeros(int(period[-1]) + 1, dtype=np.bool_)
-    crowded[period[meets]] = True
-    rows = np.flatnonzero(crowded[period])
-    number = np.cumsum(~busy[rows]) - 1
+    number = np.cumsum(empty[rows]) - 1
     low = int(min(arrival_us[rows].min(), finish_us[rows].min()))
     span = int(max(arrival_us[rows].max(), finish_us[rows].max())) - low + 1
     # Who leaves at once meets nobody later: it must not count as gone for those of its instant.
@@ -165,6 +173,13 @@ def inside(arrival_us: Times, finish_us: Times, first: Rows) -> Rows:
     left = np.searchsorted(gone, number * span + (arrival_us[rows] - low), side="right")
     count[rows] = np.cumsum(stays) - stays - left
     return count
+
+
+def _finds_nobody(arrival_us: Times, finish_us: Times, first: Rows) -> NDArray[np.bool_]:
+    """Say for each row whether all before it in its pod have left when it arrives."""
+    empty = np.concatenate(([True], _latest(finish_us, first)[:-1] <= arrival_us[1:]))
+    empty[first[:-1][first[:-1] < first[1:]]] = True
+    return empty
 
 
 def _latest(finish_us: Times, first: Rows) -> Times:
@@ -248,22 +263,20 @@ def _periods(
 
 
 def _crowded_periods(
-    finish_us: Times, arrival_us: Times, first: Rows, old: Rows, rules: Rules
+    empty: NDArray[np.bool_], first: Rows, old: Rows, rules: Rules
 ) -> list[tuple[int, int, int]]:
     """Return (pod, a, b) of the stretches in which some row may have to wait, several workers.
 
-    *finish_us* is as if nobody ever waited. Where no more rows than workers follow one another
-    without the pod becoming empty, nobody does.
+    *empty* says which rows would find nobody if nobody ever waited. Where no more rows than
+    workers follow one another without the pod becoming empty, nobody does.
     """
     safe = min(rules.workers, rules.in_pod_max)
-    empty = np.concatenate(([True], _latest(finish_us, first)[:-1] <= arrival_us[1:]))
     if old.any():
         # What is in a pod already is one stretch, whenever it starts.
-        index = np.arange(arrival_us.size) - np.repeat(first[:-1], np.diff(first))
-        empty &= ~((index > 0) & (index < np.repeat(old, np.diff(first))))
-    empty[first[:-1][first[:-1] < first[1:]]] = True
+        index = np.arange(empty.size) - np.repeat(first[:-1], np.diff(first))
+        empty = empty & ~((index > 0) & (index < np.repeat(old, np.diff(first))))
     begins = np.flatnonzero(empty)
-    ends = np.append(begins[1:], arrival_us.size)
+    ends = np.append(begins[1:], empty.size)
     wait = np.flatnonzero(ends - begins > safe)
     pods = np.searchsorted(first, begins[wait], side="right") - 1
     return list(zip(pods.tolist(), begins[wait].tolist(), ends[wait].tolist(), strict=True))
