@@ -7,6 +7,7 @@ or another process changes no draw of any other stream.
 
 from collections.abc import Callable
 from hashlib import blake2b
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +31,7 @@ class Philox:
     def __init__(self, seed: int) -> None:
         self.seed = seed
         self._generator = np.random.Philox(0)
-        self._state = self._generator.state
+        self._state: Any = self._generator.state
         # Plain numbers: NumPy reads them one by one, which is dearer from an array.
         self._state["buffer"] = [0] * WORDS
         self._keys: dict[str, NDArray[np.uint64]] = {}
