@@ -30,10 +30,9 @@ class Philox:
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
-        self._generator = np.random.Philox(0)
-        self._state: Any = self._generator.state
+        self._generator: Any = np.random.Philox(0)
         # Plain numbers: NumPy reads them one by one, which is dearer from an array.
-        self._state["buffer"] = [0] * WORDS
+        self._state: dict[str, Any] = {**self._generator.state, "buffer": [0] * WORDS}
         self._keys: dict[str, NDArray[np.uint64]] = {}
 
     def key(self, name: str) -> NDArray[np.uint64]:
@@ -53,7 +52,8 @@ class Philox:
         inner["counter"] = (counter, 0, 0, 0)
         state["buffer_pos"] = WORDS
         self._generator.state = state
-        return self._generator.random_raw(WORDS * count)
+        words: NDArray[np.uint64] = self._generator.random_raw(WORDS * count)
+        return words
 
     def words(self, name: str, counter: int, count: int) -> NDArray[np.uint64]:
         """Return the words of draws *counter*, *counter* + 1, ..., shape (count, 4)."""
