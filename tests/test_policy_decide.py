@@ -369,6 +369,13 @@ def test_fuel_is_the_same_each_time_and_grows_with_the_work():
     )
 
 
+def test_fuel_of_many_is_the_fuel_of_each():
+    policy = Policy(shipped("retail-authz-r1"))
+    inputs = [{}, PAYMENT, {}, {**PAYMENT, "amount_cents": 1}, PAYMENT]
+
+    assert policy.fuel_many(RETAIL, inputs) == [policy.fuel(RETAIL, one) for one in inputs]
+
+
 def test_asking_for_a_document_that_is_not_there_leaves_the_policy_usable(plain):
     plain.set_data({"document": 1})
 

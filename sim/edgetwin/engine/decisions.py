@@ -160,9 +160,8 @@ class Decisions:
             asked = [self.template.input(number, state) for number in fresh.tolist()]
             answers = policy.decide_many(self._entrypoint, asked)
             decided[fresh] = [_meaning(answer) for answer in answers]
-            cost[fresh] = [
-                max(1, round(policy.fuel(self._entrypoint, one) / FUEL_PER_US)) for one in asked
-            ]
+            fuel = policy.fuel_many(self._entrypoint, asked)
+            cost[fresh] = [max(1, round(used / FUEL_PER_US)) for used in fuel]
         return decided[inputs]
 
     def decided(self, revision: int, offline: bool) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

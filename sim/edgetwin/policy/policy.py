@@ -357,16 +357,34 @@ class Policy:
         """
         number = self._number(entrypoint)
         raw = None if input is UNDEFINED else self._encode(input)
+        if not self.pure:
+            self.context.begin()
+        counted = self._counted()
+        counted.store.set_fuel(FUEL_TANK)
+        counted.evaluate(number, raw)
+        return FUEL_TANK - counted.store.get_fuel()
+
+    def fuel_many(self, entrypoint: str, inputs: Sequence[object]) -> list[int]:
+        """Return what ``fuel`` gives for each of *inputs*, faster."""
+        if not self.pure:
+            return [self.fuel(entrypoint, one) for one in inputs]
+        number, raws, counted = self._number(entrypoint), self._encode_all(inputs), self._counted()
+        store, evaluate = counted.store, counted.evaluate
+        store.set_fuel(FUEL_TANK)
+        used, left = [], FUEL_TANK
+        for raw in raws:
+            evaluate(number, raw)
+            before, left = left, store.get_fuel()
+            used.append(before - left)
+        return used
+
+    def _counted(self) -> Instance:
+        """Return the instance whose fuel is counted, made when it is first asked for."""
         if self._fuel is None:
             assert self.bundle.wasm is not None
             self._fuel = self._instantiate(self.bundle.wasm, Metering.FUEL, guest_class())
             self._fuel.set_documents([self.data])
-        if not self.pure:
-            self.context.begin()
-        store = self._fuel.store
-        store.set_fuel(FUEL_TANK)
-        self._fuel.evaluate(number, raw)
-        return FUEL_TANK - self._fuel.store.get_fuel()
+        return self._fuel
 
     @property
     def memory_bytes(self) -> int:
