@@ -72,7 +72,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             metafunc.parametrize("conflict_case", found, ids=str)
 
 
-EXPECTED_SKIPS = ("root may write", "scipy")
+EXPECTED_SKIPS = ("root may write", "scipy", "+SKIP option")
 """Reasons for which a test may be skipped even where nothing else may: `.ci/run` is root there."""
 
 
