@@ -1,8 +1,8 @@
 """The common workload of the benchmarks: sites with ten devices each, a request a second a device.
 
-Every request passes an endpoint, a policy with 1,000 distinct inputs (each met online and offline), a
-queue, an append to a keyed collection that the cloud writes too, and an outcome; every uplink is
-down twice for 5 % of the time (facts/peers.md, 5).
+Every request passes an endpoint, a policy with 1,000 distinct inputs (each met online and
+offline), a queue, an append to a keyed collection that the cloud writes too, and an outcome; every
+uplink is down twice for 5 % of the time (facts/peers.md, 5).
 """
 
 from pathlib import Path
@@ -14,9 +14,13 @@ from edgetwin.outages import Outage, Record
 POLICIES = Path(__file__).parents[2] / "policies"
 
 
-def scenario(sites: int, duration_s: float) -> Scenario:
-    """Return the workload for *sites* sites over *duration_s* seconds."""
+def scenario(sites: int, duration_s: float, *, repeat_s: float | None = None) -> Scenario:
+    """Return the workload for *sites* sites over *duration_s* seconds.
+
+    Its two cuts a site are those of *repeat_s* seconds (None: of the whole run), again and again.
+    """
     end_us = round(duration_s * 1e6)
+    period_us = end_us if repeat_s is None else round(repeat_s * 1e6)
     topology = Topology.model_validate(
         {
             "name": "workload",
@@ -73,8 +77,13 @@ def scenario(sites: int, duration_s: float) -> Scenario:
         }
     )
     names = [name for name, _ in _named(topology, sites)]
-    cut_us = end_us // 40
-    starts = (end_us // 5, end_us * 3 // 5)
+    cut_us = period_us // 40
+    starts = [
+        begin + part
+        for begin in range(0, end_us, period_us)
+        for part in (period_us // 5, period_us * 3 // 5)
+        if begin + part + 2 * cut_us < end_us
+    ]
     rows = [
         Outage(name, start + 997 * number % cut_us, start + 997 * number % cut_us + cut_us)
         for number, name in enumerate(names)
