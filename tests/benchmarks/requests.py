@@ -6,7 +6,7 @@ usage: python tests/benchmarks/requests.py [--quick] [--sites N,N] [--seconds S]
 The workload is `workload.py`'s: ten devices a site that each ask once a second, a real policy, a
 queue, a keyed append, an outcome; every uplink is down twice for 5 % of the run. Three groups of
 rows: a run of S seconds (an hour) at each number of sites; the same number of requests over 10, 100
-and 1,000 sites; ten sites for D days, to see whether memory grows with simulated time.
+and 1,000 sites; ten sites for D days with two cuts a day, to see whether memory grows with them.
 
 Every measurement has a process of its own, cases take turns, the cheapest of N repetitions counts
 (one where a case has over ten million requests). Cost is user and system CPU time. "apart" leaves
@@ -65,13 +65,14 @@ class Cost:
 
 
 def edgetwin(sites: int, seconds: float) -> Cost:
-    """Simulate the workload here and now."""
+    """Simulate the workload here and now; over days each day has its two cuts."""
     import workload
 
     from edgetwin.engine.run import simulate
 
     begin_s = time.process_time()
-    scenario = workload.scenario(sites, seconds)
+    repeat_s = DAY_S if seconds > DAY_S else None
+    scenario = workload.scenario(sites, seconds, repeat_s=repeat_s)
     made_s = time.process_time() - begin_s
     history = simulate(scenario)
     measured = history.meta["measured"]

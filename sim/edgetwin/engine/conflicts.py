@@ -286,21 +286,42 @@ class _Taken:
 
 
 def _taken(writes: KeyedWrites, first: NDArray[np.int64], times: NDArray[np.int64]) -> _Taken:
-    """Take out the writes that have met the other side: a meeting of their site came after."""
-    rows = _Taken(
-        np.concatenate([*writes.site, np.empty(0, dtype=np.int32)]),
-        np.concatenate([*writes.time_us, np.empty(0, dtype=np.int64)]),
-        np.concatenate([*writes.key, np.empty(0, dtype=np.int64)]),
-        np.concatenate([*writes.word, np.empty(0, dtype=np.uint64)]),
-    )
+    """Take out the writes that have met the other side: a meeting of their site came after.
+
+    What waited before and waits on is left where it is: a long cut's writes are not copied again
+    and again.
+    """
     last_us = np.full(first.size - 1, -1, dtype=np.int64)
     some = np.flatnonzero(first[1:] > first[:-1])
     last_us[some] = times[first[1:][some] - 1]
-    met = rows.time_us < last_us[rows.site]
-    rest = rows.picked(np.flatnonzero(~met))
-    writes.site, writes.time_us, writes.key = [rest.site], [rest.time_us], [rest.key]
-    writes.word = [rest.word]
-    return rows.picked(np.flatnonzero(met)) if rest.site.size else rows
+    chunks = [
+        _Taken(*columns)
+        for columns in zip(writes.site, writes.time_us, writes.key, writes.word, strict=True)
+    ]
+    waited, fresh = chunks[: writes.waiting], _joined(chunks[writes.waiting :])
+    met, waiting = [], []
+    for chunk in [*waited, fresh]:
+        have = chunk.time_us < last_us[chunk.site]
+        if have.any():
+            met.append(chunk.picked(np.flatnonzero(have)))
+            chunk = chunk.picked(np.flatnonzero(~have))
+        if chunk.site.size:
+            waiting.append(chunk)
+    writes.site, writes.time_us = [one.site for one in waiting], [one.time_us for one in waiting]
+    writes.key, writes.word = [one.key for one in waiting], [one.word for one in waiting]
+    writes.waiting = len(waiting)
+    return _joined(met)
+
+
+def _joined(chunks: Sequence[_Taken]) -> _Taken:
+    if len(chunks) == 1:
+        return chunks[0]
+    return _Taken(
+        np.concatenate([*(one.site for one in chunks), np.empty(0, dtype=np.int32)]),
+        np.concatenate([*(one.time_us for one in chunks), np.empty(0, dtype=np.int64)]),
+        np.concatenate([*(one.key for one in chunks), np.empty(0, dtype=np.int64)]),
+        np.concatenate([*(one.word for one in chunks), np.empty(0, dtype=np.uint64)]),
+    )
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,8 @@ class KeyedWrites:
     key: list[NDArray[np.int64]] = field(default_factory=list)
     word: list[NDArray[np.uint64]] = field(default_factory=list)
     """The draw behind each key; its low half draws the value, where one is needed."""
+    waiting: int = 0
+    """How many of the first chunks the two sides were already asked about."""
 
 
 class Store:
