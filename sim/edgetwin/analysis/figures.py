@@ -6,7 +6,7 @@ guide's claim.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Any
 
@@ -123,15 +123,7 @@ def _on(scenario: Scenario, runtime: str) -> Scenario:
     classes = {workload.runtime_class or "default" for workload in scenario.manifests.workloads}
     mapped = dict.fromkeys(sorted(classes | {"default"}), runtime)
     topology = scenario.topology.model_copy(update={"runtimes": mapped})
-    return Scenario(
-        topology=topology,
-        manifests=scenario.manifests,
-        bundles=scenario.bundles,
-        record=scenario.record,
-        folder=scenario.folder,
-        renamed=scenario.renamed,
-        capacities=scenario.capacities,
-    )
+    return replace(scenario, topology=topology)
 
 
 def _starts(history: History) -> str:

@@ -9,7 +9,6 @@ every machine.
 
 import math
 from collections.abc import Mapping, Sequence
-from itertools import product
 from typing import Any
 
 import numpy as np
@@ -65,12 +64,6 @@ class Template:
             filled[name] = state[which]
         return filled
 
-    def inputs(self, state: Mapping[str, object]) -> list[dict[str, Any]]:
-        """Return every input, in order; for templates known to be small."""
-        parts = [[(name, value) for value in values] for name, values in self._drawn]
-        rest = self.input(0, state)
-        return [rest | dict(drawn) for drawn in product(*parts)]
-
 
 class Decisions:
     """The decisions of one policy for one class of requests."""
@@ -121,10 +114,6 @@ class Decisions:
             self._fill(np.unique(at[packed < 0]))
             packed = self._packed.reshape(-1)[at]
         return packed & 7, packed >> 3
-
-    def numbers(self, choice: Words) -> NDArray[np.int64]:
-        """Return the input number of each request."""
-        return scaled(choice >> np.uint64(32), self.size)
 
     def _fill(self, entries: NDArray[np.int64]) -> None:
         for table in np.unique(entries // self.size).tolist():
